@@ -1,0 +1,2 @@
+//! The verbs of Sameroom. (being written)
+pub mod ports;

@@ -1,0 +1,134 @@
+//! A held connection as a state machine: bytes, deliveries and time go in, bytes, events and outcomes come out.
+//!
+//! Whoever drives it keeps one law: after every [`Session::handle`], [`Session::poll`] is called until it returns
+//! `None`, and then [`Session::wakes_at`] says when to handle [`Input::Wake`] at the latest. The machine never blocks,
+//! reads no clock and keeps only bounded state.
+
+use std::fmt;
+
+use sameroom_model::{AccountState, Availability, Delivery, DeliveryId, Event, Identity, Outcome, RoomKey, Timestamp};
+
+/// A held connection of one account.
+pub trait Session: Send {
+    /// Takes in one thing. `now` never goes back.
+    fn handle(&mut self, input: Input<'_>, now: Timestamp);
+
+    /// The next thing to do, until there is none.
+    fn poll(&mut self) -> Option<Output>;
+
+    /// When to handle [`Input::Wake`] at the latest.
+    fn wakes_at(&self) -> Option<Timestamp>;
+}
+
+/// What a session is told.
+#[derive(Debug)]
+pub enum Input<'a> {
+    /// The rooms to be in, all of them; first of all inputs, and again whenever they change.
+    Rooms(Vec<Joined>),
+    /// The connection that [`Output::Open`] asked for stands.
+    Opened,
+    /// Bytes came in, cut anywhere.
+    Received(&'a [u8]),
+    /// The connection ended, or could not be opened; a sentence says why.
+    Closed(&'a str),
+    /// Make this delivery. It is answered by one [`Output::Settled`].
+    ///
+    /// Deliveries of a lane are settled in the order they came. Once one of them is settled as retry or disconnected,
+    /// so are all later ones of its lane that are under way, so that order holds when they come again. While there is
+    /// no connection a session keeps what it was given, and settles it when it has had its effect.
+    Deliver(Box<Delivery>),
+    /// Time has come to what [`Session::wakes_at`] said, or passed it.
+    Wake,
+    /// Say goodbye and end: what is not sent is settled as retry, then [`Output::Stopped`] comes.
+    Stop,
+}
+
+/// What a session wants done.
+#[derive(Debug)]
+pub enum Output {
+    /// Open a connection. There is at most one at a time; an older one is closed by now.
+    Open(Dial),
+    /// Write these bytes.
+    Send(Vec<u8>),
+    /// Close the connection once everything is written. No [`Input::Closed`] follows.
+    Close,
+    /// This happened.
+    Event(Event),
+    /// This became of a delivery.
+    Settled {
+        /// Which.
+        id: DeliveryId,
+        /// What.
+        outcome: Outcome,
+    },
+    /// Who we are there, once that is known or has changed.
+    Identity(Identity),
+    /// How the account fares.
+    State(AccountState),
+    /// How a room fares, where it is no event in that room (a channel that can't be joined).
+    Room {
+        /// Which.
+        key: RoomKey,
+        /// How, with a sentence that says what to do.
+        availability: Availability,
+    },
+    /// Keep this mark of the last thing seen in a room, and give it back in [`Joined::seen`].
+    Seen {
+        /// Which room.
+        key: RoomKey,
+        /// The mark, which the session alone understands.
+        mark: String,
+    },
+    /// It has ended. Nothing follows.
+    Stopped,
+}
+
+/// A room to be in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Joined {
+    /// Which.
+    pub key: RoomKey,
+    /// Its name.
+    pub name: String,
+    /// What the platform alone understands.
+    pub settings: serde_json::Value,
+    /// The mark of the last thing seen there, from [`Output::Seen`].
+    pub seen: Option<String>,
+}
+
+/// Where to connect. A connection is a stream of bytes; platforms that hold a WebSocket or a streaming HTTP response
+/// add their kind here when they come.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Dial {
+    /// A TCP connection.
+    Tcp {
+        /// Host name or address.
+        host: String,
+        /// Port.
+        port: u16,
+        /// How to secure it; `None`: in the clear.
+        tls: Option<Tls>,
+    },
+}
+
+/// How a connection is secured. The chain and the name are always verified.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Tls {
+    /// A CA certificate in PEM to trust for this connection alone, besides the system's.
+    pub ca: Option<String>,
+    /// Our certificate chain and key in PEM, where we prove who we are by them.
+    pub client: Option<(String, String)>,
+}
+
+impl fmt::Debug for Dial {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Tcp { host, port, tls } = self;
+        write!(f, "{host}:{port}{}", if tls.is_some() { " with TLS" } else { "" })
+    }
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("ca", &self.ca.is_some()).field("client", &self.client.is_some()).finish()
+    }
+}
