@@ -1,2 +1,113 @@
-//! The verbs of Sameroom. (being written)
+//! The verbs of Sameroom: ingest, relay, deliver, link; and the ports they stand on.
+//!
+//! All logic that outlives a process is here, written once on the ports, and knows no platform by name: what a platform
+//! can do is read from its capabilities. This crate opens no socket and no file and reads no clock by itself.
+
 pub mod ports;
+
+mod accounts;
+mod attempt;
+mod breaker;
+mod config;
+mod copies;
+mod deliver;
+mod failed;
+pub mod failpoint;
+mod hosted;
+mod ingest;
+pub mod keys;
+mod link;
+mod plan;
+mod pump;
+mod recent;
+mod relay;
+mod retry;
+mod rows;
+mod show;
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use accounts::Accounts;
+use breaker::Breaker;
+use hosted::Followers;
+use ports::{Clock, Store, Vault, Wire};
+use recent::Recent;
+
+pub use accounts::account_id;
+pub use config::Config;
+pub use failed::{Failed, Letter};
+pub use hosted::Entry;
+pub use ingest::problem;
+pub use link::{LinkError, Linked, Network};
+pub use pump::Pump;
+
+/// The engine: one value that every role shares. Cheap to clone.
+#[derive(Clone)]
+pub struct Engine {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    store: Arc<dyn Store>,
+    wire: Arc<dyn Wire>,
+    vault: Arc<dyn Vault>,
+    clock: Arc<dyn Clock>,
+    config: Config,
+    accounts: Accounts,
+    breaker: Breaker,
+    recent: Recent,
+    followers: Followers,
+    changes: watch::Sender<u64>,
+}
+
+impl Engine {
+    /// An engine on its ports.
+    pub fn new(
+        store: Arc<dyn Store>,
+        wire: Arc<dyn Wire>,
+        vault: Arc<dyn Vault>,
+        clock: Arc<dyn Clock>,
+        config: Config,
+    ) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                store,
+                wire,
+                vault,
+                clock,
+                breaker: Breaker::new(config.echo_limit),
+                config,
+                accounts: Accounts::default(),
+                recent: Recent::default(),
+                followers: Followers::default(),
+                changes: watch::channel(0).0,
+            }),
+        }
+    }
+
+    /// Changes whenever accounts, rooms or Tubes may have: whoever holds connections then asks which rooms to be in.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.inner.changes.subscribe()
+    }
+
+    /// The store, for census and health.
+    pub fn store(&self) -> &Arc<dyn Store> {
+        &self.inner.store
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.inner.clock
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    fn changed(&self) {
+        self.inner.changes.send_modify(|n| *n += 1);
+    }
+}

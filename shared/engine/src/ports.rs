@@ -64,7 +64,7 @@ pub struct Row {
 }
 
 /// A transaction.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// Rows to write.
     pub writes: Vec<Write>,
@@ -141,7 +141,7 @@ pub struct NewJob {
     pub delay: Duration,
 }
 
-/// A job under lease. Settled by giving its receipt to a commit, by value.
+/// A job under lease. Settled by giving its receipt to a commit.
 #[derive(Debug)]
 pub struct Leased {
     /// To settle it by.
@@ -165,12 +165,13 @@ pub struct Batch {
     pub jobs: Vec<Leased>,
 }
 
-/// Proof of a lease. Not to be copied: a job is settled once.
-#[derive(Debug, PartialEq, Eq)]
+/// Proof of a lease. A job is settled once: a receipt that was settled already settles nothing more. After a commit
+/// that failed its jobs are still leased, and whoever holds the receipts settles them by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt(pub u64);
 
 /// A job that comes again.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Again {
     /// Which.
     pub receipt: Receipt,

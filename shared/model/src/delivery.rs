@@ -95,6 +95,9 @@ pub enum Action {
 pub struct Quote {
     /// The answered message in the origin room.
     pub origin: Option<MessageKey>,
+    /// The root of its thread in the origin room.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub root: Option<MessageKey>,
     /// The answered message in the target room. Filled in just before the delivery is rendered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<MessageKey>,

@@ -1,0 +1,73 @@
+//! The engine of this process, on its adapters: the store and the key in the data folder, the wire to the world.
+
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use sameroom_embedded::{KeyFile, Sqlite, SqliteOptions, SystemClock};
+use sameroom_engine::Engine;
+use sameroom_engine::ports::Clock;
+use sameroom_model::{Account, OwnerId};
+use sameroom_wire::{Dialer, Guard, HttpClient, Limits, LiveWire, Registry, Trust};
+
+use crate::settings::Settings;
+
+/// Whose everything is in this edition, as long as nobody else has come in through a Portal.
+pub(crate) const OPERATOR: &str = "operator";
+
+/// The engine and what it stands on.
+pub(crate) struct Runtime {
+    pub(crate) engine: Engine,
+    pub(crate) store: Arc<Sqlite>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) sessions: Registry,
+    /// For connections that the operator named, and for those that others did.
+    pub(crate) dialers: [Arc<Dialer>; 2],
+}
+
+impl Runtime {
+    /// Opens the data folder.
+    pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
+        std::fs::create_dir_all(&settings.data).with_context(|| {
+            format!("the data folder {} can't be made; name another by --data DIR", settings.data.display())
+        })?;
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let options = SqliteOptions {
+            durable: settings.durable,
+            dedup_window: settings.dedup_window,
+            ..SqliteOptions::new(clock.clone())
+        };
+        let store = Sqlite::open(&settings.data, options)?;
+        let vault = Arc::new(KeyFile::open(&settings.data)?);
+        let trust = Arc::new(Trust::new(settings.ca.as_deref()).context("the CA certificate is not usable")?);
+        // What the operator names is the operator's to choose; what others name stays out of private networks.
+        let trusted = Arc::new(Guard::new(["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok()).collect()));
+        let guarded = Arc::new(Guard::new(settings.allow.clone()));
+        let sessions = Registry::default();
+        let client = |guard: &Arc<Guard>| HttpClient::new(guard.clone(), trust.clone(), Limits::default());
+        let wire = LiveWire {
+            trusted: Arc::new(client(&trusted)),
+            guarded: Arc::new(client(&guarded)),
+            trusts: is_operators,
+            sessions: sessions.clone(),
+        };
+        let engine =
+            Engine::new(store.clone(), Arc::new(wire), vault, clock.clone(), settings.engine.clone());
+        let dialers = [&trusted, &guarded].map(|guard| Arc::new(Dialer::new(guard.clone(), trust.clone())));
+        Ok(Self { engine, store, clock, sessions, dialers })
+    }
+
+    /// The dialer for an account's connections.
+    pub(crate) fn dialer(&self, account: &Account) -> Arc<Dialer> {
+        let [trusted, guarded] = &self.dialers;
+        if is_operators(account) { trusted.clone() } else { guarded.clone() }
+    }
+}
+
+/// The operator.
+pub(crate) fn operator() -> OwnerId {
+    OPERATOR.into()
+}
+
+fn is_operators(account: &Account) -> bool {
+    account.owner.as_str() == OPERATOR
+}

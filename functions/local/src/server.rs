@@ -1,0 +1,66 @@
+//! Serves HTTP on one listener: a bounded number of connections, a bounded time for each one's headers (fault F44), and
+//! an orderly end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+/// How many connections are served at once; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 4096;
+/// How long headers may take to arrive; an idle connection is closed after it, too.
+const HEADERS_MAX: Duration = Duration::from_secs(30);
+/// The largest head of a request, in bytes.
+const HEAD_MAX: usize = 32 * 1024;
+
+/// Serves until told to stop; then answers what was asked and ends.
+pub(crate) async fn run(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let mut connections = JoinSet::new();
+    loop {
+        let Ok(permit) = permits.clone().acquire_owned().await else { break };
+        let stream = tokio::select! {
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(e) => {
+                    // Out of file descriptors, most likely: wait for some connection to end.
+                    tracing::error!(error = %e, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+            _ = stopping.changed() => break,
+        };
+        while connections.try_join_next().is_some() {}
+        let (router, stopping) = (router.clone(), stopping.clone());
+        connections.spawn(async move {
+            serve(stream, router, stopping).await;
+            drop(permit);
+        });
+    }
+    drop(listener);
+    while connections.join_next().await.is_some() {}
+}
+
+async fn serve(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>) {
+    let _ = stream.set_nodelay(true);
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_MAX)
+        .max_buf_size(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    loop {
+        tokio::select! {
+            // What a client breaks off is the client's affair.
+            _ = connection.as_mut() => return,
+            _ = stopping.changed() => connection.as_mut().graceful_shutdown(),
+        }
+    }
+}

@@ -1,0 +1,165 @@
+//! Holds the connections of accounts whose platform needs one: starts a session for every such account with rooms in
+//! Tubes, tells it which rooms to be in, starts it again should it fail, and takes in what it hears.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sameroom_engine::Engine;
+use sameroom_engine::ports::Unavailable;
+use sameroom_model::{AccountId, AccountState, Availability, Event, EventKind, Identity, RoomKey, RoomRef};
+use sameroom_platforms::{Carrier, by_name};
+use sameroom_wire::{Ended, Handle, Sink, spawn};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::output;
+use crate::runtime::{Runtime, operator};
+
+/// How long to wait before a session that failed is started again.
+const RESTART: Duration = Duration::from_secs(5);
+
+/// Keeps sessions running until told to stop, then stops them.
+pub(crate) async fn run(runtime: Arc<Runtime>, quiet: bool, mut stopping: watch::Receiver<bool>) {
+    let mut changes = runtime.engine.changes();
+    let mut watched: BTreeMap<AccountId, JoinHandle<()>> = BTreeMap::new();
+    while !*stopping.borrow() {
+        changes.borrow_and_update();
+        watched.retain(|_, watch| !watch.is_finished());
+        if let Err(e) = refresh(&runtime, quiet, &mut watched).await {
+            tracing::error!(error = %e, "which connections to hold can't be read");
+        }
+        tokio::select! {
+            _ = changes.changed() => {}
+            // A session that ended is started again at the next look.
+            () = tokio::time::sleep(RESTART) => {}
+            _ = stopping.changed() => {}
+        }
+    }
+    let stops: Vec<_> = runtime.sessions.drain().into_iter().map(|(_, handle)| async move { handle.stop().await }).collect();
+    for stop in stops.into_iter().map(tokio::spawn).collect::<Vec<_>>() {
+        let _ = stop.await;
+    }
+}
+
+async fn refresh(
+    runtime: &Arc<Runtime>,
+    quiet: bool,
+    watched: &mut BTreeMap<AccountId, JoinHandle<()>>,
+) -> Result<(), Unavailable> {
+    for account in runtime.engine.accounts(&operator()).await? {
+        let holds = by_name(&account.platform)
+            .is_some_and(|platform| platform.about().capabilities.carrier == Carrier::Session);
+        if !holds {
+            continue;
+        }
+        let rooms = runtime.engine.joined(&account.id).await?;
+        match runtime.sessions.get(&account.id) {
+            Some(handle) if rooms.is_empty() => {
+                runtime.sessions.remove(&account.id);
+                tokio::spawn(async move { handle.stop().await });
+            }
+            Some(handle) => handle.rooms(rooms),
+            None if rooms.is_empty() => {}
+            None => {
+                let Some(opened) = runtime.engine.open_account(&account.id).await? else { continue };
+                let Some(platform) = by_name(&account.platform) else { continue };
+                let Some(session) = platform.session(&opened, seed()) else { continue };
+                let name = format!("{} on {}", account.identity.name, account.endpoint);
+                let sink = Arc::new(Ear { engine: runtime.engine.clone(), account: account.id.clone(), name, quiet });
+                let handle = spawn(session, sink, runtime.dialer(&account), runtime.clock.clone());
+                handle.rooms(rooms);
+                runtime.sessions.insert(account.id.clone(), handle.clone());
+                watched.insert(account.id.clone(), tokio::spawn(outlive(runtime.clone(), account.id, handle)));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Takes a session that failed out of the registry, so that it is started again.
+async fn outlive(runtime: Arc<Runtime>, account: AccountId, handle: Handle) {
+    if handle.ended().await == Ended::Panicked {
+        tracing::error!(%account, "a session failed; it is started again");
+        runtime.sessions.remove(&account);
+    }
+}
+
+/// What spreads reconnects and picks nicks; nothing secret hangs on it.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    // Should there be no randomness, the same spread every time will do.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
+}
+
+/// Takes in what a session hears.
+struct Ear {
+    engine: Engine,
+    account: AccountId,
+    name: String,
+    quiet: bool,
+}
+
+#[async_trait]
+impl Sink for Ear {
+    async fn event(&self, event: &Event) -> Result<(), Unavailable> {
+        self.engine.ingest(event).await
+    }
+
+    async fn state(&self, state: AccountState) {
+        match self.engine.set_state(&self.account, state.clone()).await {
+            Ok(news) => self.say(&state, news),
+            Err(e) => tracing::error!(error = %e, "how an account fares can't be noted"),
+        }
+    }
+
+    async fn identity(&self, identity: Identity) {
+        if let Err(e) = self.engine.set_identity(&self.account, identity).await {
+            tracing::error!(error = %e, "who we are can't be noted");
+        }
+    }
+
+    async fn room(&self, key: RoomKey, availability: Availability) {
+        let room = RoomRef { account: self.account.clone(), key };
+        if let Availability::Closed(why) = &availability {
+            tracing::warn!(room = %room.key, account = %self.name, why, "a room can't be used");
+            if !self.quiet {
+                eprintln!("{} {}: {why}", output::bad("✗"), room.key);
+            }
+        }
+        let at = self.engine.clock().now();
+        let event = Event {
+            id: format!("availability-{}-{}", room.key, at.as_microsecond()).into(),
+            room,
+            at,
+            author: None,
+            kind: EventKind::Availability(availability),
+        };
+        if let Err(e) = self.engine.ingest(&event).await {
+            tracing::error!(error = %e, "how a room fares can't be told");
+        }
+    }
+
+    async fn seen(&self, key: RoomKey, mark: String) {
+        let room = RoomRef { account: self.account.clone(), key };
+        if let Err(e) = self.engine.set_seen(&room, &mark).await {
+            tracing::error!(error = %e, "what was seen last can't be noted");
+        }
+    }
+}
+
+impl Ear {
+    fn say(&self, state: &AccountState, news: bool) {
+        if self.quiet {
+            return;
+        }
+        match state {
+            AccountState::Ok => eprintln!("{} connected: {}", output::good("✓"), self.name),
+            AccountState::Trouble(why) if news => eprintln!("{} {}: {why}", output::bad("…"), self.name),
+            AccountState::NeedsOwner(why) if news => eprintln!("{} {}: {why}", output::bad("✗"), self.name),
+            AccountState::Trouble(_) | AccountState::NeedsOwner(_) => {}
+        }
+    }
+}

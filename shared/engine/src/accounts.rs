@@ -1,0 +1,198 @@
+//! Accounts: adding, opening, listing, and how they fare. Opened accounts are cached, since opening one costs a call to
+//! the vault; every change through this engine drops the cached one, and others' changes are seen within a minute.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use sameroom_model::{Account, AccountId, AccountState, Identity, Opened, OwnerId, Sealed, Secrets, Timestamp};
+use sameroom_platforms::{Draft, Platform, by_name};
+
+use crate::ports::{Commit, CommitError, Unavailable, When, Write};
+use crate::{Engine, keys, rows};
+
+/// How long an opened account is used without looking again.
+const FRESH_MS: i64 = 60_000;
+
+/// Opened accounts by id, with the time they were read.
+#[derive(Default)]
+pub(crate) struct Accounts {
+    opened: RwLock<HashMap<AccountId, (Timestamp, Arc<Open>)>>,
+}
+
+/// An opened account and its platform.
+pub(crate) struct Open {
+    pub(crate) platform: &'static dyn Platform,
+    pub(crate) opened: Opened,
+}
+
+/// The id of an account: derived, so that adding the same twice changes one and makes none.
+pub fn account_id(platform: &str, endpoint: &str, identity: &str) -> AccountId {
+    format!("{platform}-{}", keys::digest(&[platform, endpoint, identity])).into()
+}
+
+impl Engine {
+    /// Adds an account, or brings an existing one up to date: settings are replaced, secrets that are given are
+    /// replaced, others kept.
+    pub async fn add_account(&self, owner: &OwnerId, draft: &Draft) -> Result<Account, Unavailable> {
+        self.add_account_as(account_id(draft.platform, &draft.endpoint, &draft.identity.name), owner, draft).await
+    }
+
+    /// Likewise under an id of the caller's.
+    pub async fn add_account_as(&self, id: AccountId, owner: &OwnerId, draft: &Draft) -> Result<Account, Unavailable> {
+        loop {
+            let kept = rows::load::<Account>(&*self.inner.store, &keys::account(&id)).await?;
+            let mut secrets = match &kept {
+                Some(kept) => self.unseal(&kept.value).await?,
+                None => Secrets::default(),
+            };
+            draft.secrets.expose().for_each(|(name, value)| secrets.set(name, value));
+            let known = kept.as_ref().map(|kept| &kept.value);
+            let mut account = Account {
+                id: id.clone(),
+                owner: known.map_or_else(|| owner.clone(), |known| known.owner.clone()),
+                platform: draft.platform.to_owned(),
+                endpoint: draft.endpoint.clone(),
+                identity: Identity {
+                    key: draft.identity.key.clone().or_else(|| known.and_then(|known| known.identity.key.clone())),
+                    name: draft.identity.name.clone(),
+                },
+                settings: draft.settings.clone(),
+                secrets: Sealed::default(),
+                state: AccountState::Ok,
+                unknown: known.map(|known| known.unknown.clone()).unwrap_or_default(),
+            };
+            account.secrets = self.seal(&account, &secrets).await?;
+            let commit = Commit {
+                writes: vec![
+                    rows::put(keys::account(&id), &account, None, rows::unchanged(kept.as_ref())),
+                    rows::put(keys::owner_account(&account.owner, &id), &(), None, When::Always),
+                ],
+                ..Commit::default()
+            };
+            match self.inner.store.commit(commit).await {
+                Ok(_) => {
+                    self.forget(&id);
+                    self.changed();
+                    return Ok(account);
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// An owner's accounts.
+    pub async fn accounts(&self, owner: &OwnerId) -> Result<Vec<Account>, Unavailable> {
+        let store = &*self.inner.store;
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.query(&keys::owner(owner), keys::ACCOUNT, after.as_deref(), 100).await?;
+            let Some((last, _)) = page.last() else { return Ok(found) };
+            after = Some(last.clone());
+            for (sort, _) in &page {
+                let id = AccountId::from(sort.trim_start_matches(keys::ACCOUNT));
+                found.extend(rows::load::<Account>(store, &keys::account(&id)).await?.map(|kept| kept.value));
+            }
+        }
+    }
+
+    /// One account.
+    pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, Unavailable> {
+        Ok(rows::load::<Account>(&*self.inner.store, &keys::account(id)).await?.map(|kept| kept.value))
+    }
+
+    /// Notes how an account fares. Returns whether that is news.
+    pub async fn set_state(&self, id: &AccountId, state: AccountState) -> Result<bool, Unavailable> {
+        self.change_account(id, |account| {
+            let news = account.state != state;
+            account.state = state.clone();
+            news
+        })
+        .await
+    }
+
+    /// Notes who we are on an account's site.
+    pub async fn set_identity(&self, id: &AccountId, identity: Identity) -> Result<bool, Unavailable> {
+        self.change_account(id, |account| {
+            // The name is part of what the account is; a nick that the server gave for now is not.
+            let news = account.identity.key != identity.key;
+            account.identity.key.clone_from(&identity.key);
+            news
+        })
+        .await
+    }
+
+    /// Opens an account for a held connection.
+    pub async fn open_account(&self, id: &AccountId) -> Result<Option<Opened>, Unavailable> {
+        Ok(self.open(id).await?.map(|open| open.opened.clone()))
+    }
+
+    /// An opened account, from the cache where it is fresh. `None`: there is no such account, or no such platform.
+    pub(crate) async fn open(&self, id: &AccountId) -> Result<Option<Arc<Open>>, Unavailable> {
+        let now = self.inner.clock.now();
+        if let Ok(cache) = self.inner.accounts.opened.read()
+            && let Some((read_at, open)) = cache.get(id)
+            && now.as_millisecond() - read_at.as_millisecond() < FRESH_MS
+        {
+            return Ok(Some(open.clone()));
+        }
+        let Some(kept) = rows::load::<Account>(&*self.inner.store, &keys::account(id)).await? else { return Ok(None) };
+        let Some(platform) = by_name(&kept.value.platform) else { return Ok(None) };
+        let secrets = self.unseal(&kept.value).await?;
+        let open = Arc::new(Open { platform, opened: Opened { account: kept.value, secrets } });
+        if let Ok(mut cache) = self.inner.accounts.opened.write() {
+            cache.insert(id.clone(), (now, open.clone()));
+        }
+        Ok(Some(open))
+    }
+
+    async fn change_account(&self, id: &AccountId, change: impl Fn(&mut Account) -> bool) -> Result<bool, Unavailable> {
+        loop {
+            let key = keys::account(id);
+            let Some(mut kept) = rows::load::<Account>(&*self.inner.store, &key).await? else { return Ok(false) };
+            if !change(&mut kept.value) {
+                return Ok(false);
+            }
+            let writes: Vec<Write> = vec![rows::put(key, &kept.value, None, When::Version(kept.version))];
+            match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
+                Ok(_) => {
+                    self.forget(id);
+                    return Ok(true);
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    fn forget(&self, id: &AccountId) {
+        if let Ok(mut cache) = self.inner.accounts.opened.write() {
+            cache.remove(id);
+        }
+    }
+
+    async fn seal(&self, account: &Account, secrets: &Secrets) -> Result<Sealed, Unavailable> {
+        if secrets.is_empty() {
+            return Ok(Sealed::default());
+        }
+        let pairs: Vec<(&str, &str)> = secrets.expose().collect();
+        self.inner.vault.seal(&context(account), &rows::encode(&pairs)).await
+    }
+
+    async fn unseal(&self, account: &Account) -> Result<Secrets, Unavailable> {
+        if account.secrets.0.is_empty() {
+            return Ok(Secrets::default());
+        }
+        let clear = self.inner.vault.open(&context(account), &account.secrets).await?;
+        let pairs: Vec<(String, String)> = serde_json::from_slice(&clear).map_err(|_| {
+            Unavailable::new(format!("the secrets of account {} can't be read; add the account again", account.id))
+        })?;
+        Ok(pairs.into_iter().collect())
+    }
+}
+
+/// What the sealed secrets of an account are bound to.
+fn context(account: &Account) -> String {
+    keys::join(&["account", account.owner.as_str(), account.id.as_str()])
+}

@@ -1,0 +1,284 @@
+//! A lane's outbox: deliveries that could not be made at once, in order, until each is delivered, refused, or too old.
+//! While the head of a lane waits the whole lane waits; other lanes don't notice.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use sameroom_model::{AccountState, Delivery, Job, Lane, Outcome, RoomRef, Sent};
+use sameroom_platforms::Carrier;
+
+use crate::attempt::{Begun, Verdict};
+use crate::link::LaneRow;
+use crate::ports::{Again, Batch, Commit, CommitError, Leased, Tally, Unavailable, When, Write};
+use crate::{Engine, keys, retry, rows};
+
+/// How long a batch waits when our own infrastructure failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How often a parked lane is looked at again.
+const PARKED: Duration = Duration::from_mins(1);
+/// After so many attempts that ended in a panic a delivery is refused (fault F24).
+const PANICS_MAX: u32 = 3;
+
+/// What the head of a lane said, when it was not that the delivery is over.
+struct Wait {
+    after: Duration,
+    maybe: bool,
+    counts: bool,
+}
+
+impl Engine {
+    /// Makes a batch of deliveries of one lane, in order, and settles its leases whatever happens.
+    pub async fn deliver(&self, batch: Batch) {
+        let mut jobs = batch.jobs.into_iter().peekable();
+        // Attempts that are under way with a held connection, in order.
+        let mut begun: Vec<(Leased, Delivery, Begun)> = Vec::new();
+        let mut wait: Option<Wait> = None;
+        while let Some(job) = jobs.next() {
+            let step = AssertUnwindSafe(self.begin_job(&job)).catch_unwind().await;
+            let (delivery, attempt) = match step {
+                Ok(Ok(begun)) => begun,
+                Ok(Err(e)) => {
+                    tracing::error!(error = %e, "deliveries wait: our own store or vault failed");
+                    wait = Some(self.settle_all(&mut begun).await.unwrap_or(Wait {
+                        after: PAUSE,
+                        maybe: job.maybe,
+                        counts: false,
+                    }));
+                    self.hand_back(job, jobs, wait.as_ref()).await;
+                    return;
+                }
+                Err(_) => {
+                    tracing::error!(attempt = job.attempt, "making a delivery panicked");
+                    let earlier = self.settle_all(&mut begun).await;
+                    if earlier.is_none() && job.attempt >= PANICS_MAX && self.drop_job(&job).await.is_ok() {
+                        continue;
+                    }
+                    wait = Some(earlier.unwrap_or(Wait { after: PAUSE, maybe: true, counts: true }));
+                    self.hand_back(job, jobs, wait.as_ref()).await;
+                    return;
+                }
+            };
+            let held = matches!(attempt, Begun::Held(_));
+            begun.push((job, delivery, attempt));
+            if !held || jobs.peek().is_none() {
+                wait = self.settle_all(&mut begun).await;
+                if wait.is_some() {
+                    break;
+                }
+            }
+        }
+        if let Some(job) = jobs.next() {
+            self.hand_back(job, jobs, wait.as_ref()).await;
+        }
+    }
+
+    /// Lets a lane that is held go on.
+    pub async fn resume_lane(&self, lane: &Lane) -> Result<bool, Unavailable> {
+        loop {
+            let key = keys::lane(lane);
+            let Some(mut kept) = rows::load::<LaneRow>(&*self.inner.store, &key).await? else { return Ok(false) };
+            (kept.value.parked, kept.value.held) = (None, false);
+            let writes = vec![rows::put(key, &kept.value, None, When::Version(kept.version))];
+            match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
+                Ok(_) => return Ok(true),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// The lanes of a room that are not idle: target, how many deliveries wait, and why nothing leaves, if so.
+    pub async fn lanes(&self, from: &RoomRef) -> Result<Vec<(RoomRef, u64, Option<String>)>, Unavailable> {
+        let view = self.view(from).await?;
+        let mut targets = vec![from.clone()];
+        targets.extend(self.walk(from, &view).await?.into_iter().map(|(to, _)| to));
+        Ok(targets
+            .into_iter()
+            .filter_map(|to| {
+                let lane = Lane { from: from.clone(), to };
+                let row = view.lane(&lane)?.value.clone();
+                Some((lane.to, row.pending, row.parked))
+            })
+            .collect())
+    }
+
+    /// Tells that a delivery can't be made until its owner mends something.
+    pub(crate) async fn parked(&self, delivery: &Delivery, why: &str) -> Result<(), Unavailable> {
+        let account = &delivery.lane.to.account;
+        let Some(open) = self.open(account).await? else { return Ok(()) };
+        // A held connection tells of its account by itself; here it may be one room of many.
+        if open.platform.about().capabilities.carrier == Carrier::Http
+            && self.set_state(account, AccountState::NeedsOwner(why.to_owned())).await?
+        {
+            tracing::warn!(%account, why, "an account needs its owner; its lanes are parked");
+        }
+        Ok(())
+    }
+
+    async fn begin_job(&self, job: &Leased) -> Result<(Delivery, Begun), Unavailable> {
+        let mut delivery = decode(job)?;
+        let row = self.lane_row(&delivery.lane).await?;
+        if let Some(kept) = row
+            && kept.value.held
+        {
+            let why = kept.value.parked.unwrap_or_default();
+            let begun = Begun::Over(Verdict::Failed(Outcome::Disconnected { why }));
+            return Ok((delivery, begun));
+        }
+        let begun = self.begin(&mut delivery, job.maybe).await?;
+        Ok((delivery, begun))
+    }
+
+    /// Settles attempts in order. Once one of them has to wait, so do those after it that were not made.
+    async fn settle_all(&self, begun: &mut Vec<(Leased, Delivery, Begun)>) -> Option<Wait> {
+        let mut wait: Option<Wait> = None;
+        let mut again = Vec::new();
+        for (job, delivery, attempt) in begun.drain(..) {
+            let verdict = match attempt {
+                Begun::Over(verdict) => verdict,
+                Begun::Held(told) => self.held(told).await,
+            };
+            let ahead = wait.is_some();
+            let receipt = job.receipt;
+            match self.settle_one(job, delivery, verdict).await {
+                Ok(None) => {}
+                Ok(Some(mine)) => {
+                    again.push(Again { receipt, after: mine.after, counts: mine.counts && !ahead, maybe: mine.maybe });
+                    wait.get_or_insert(mine);
+                }
+                Err(e) => {
+                    tracing::error!(error = %e, "what was delivered could not be recorded");
+                    again.push(Again { receipt, after: PAUSE, counts: false, maybe: true });
+                    wait.get_or_insert(Wait { after: PAUSE, maybe: true, counts: false });
+                }
+            }
+        }
+        if !again.is_empty() {
+            let _ = self.commit_always(Commit { again, ..Commit::default() }).await;
+        }
+        wait
+    }
+
+    async fn settle_one(&self, job: Leased, delivery: Delivery, verdict: Verdict) -> Result<Option<Wait>, Unavailable> {
+        let mut commit = Commit { done: vec![job.receipt], ..Commit::default() };
+        match verdict {
+            Verdict::Done(copy) => {
+                commit.writes = self.note_copy(&delivery, &copy);
+                commit.tally.push((Tally::Delivered, 1));
+            }
+            Verdict::Already | Verdict::Nothing => commit.tally.push((Tally::LeftOut, 1)),
+            Verdict::Failed(Outcome::Refused { why }) => {
+                commit.writes.push(self.failure(&delivery, &why).await?);
+                commit.tally.push((Tally::Dead, 1));
+            }
+            Verdict::Failed(outcome) => match self.wait_for(&job, &delivery, outcome).await? {
+                Ok(wait) => return Ok(Some(wait)),
+                Err(why) => {
+                    commit.writes.push(self.failure(&delivery, &why).await?);
+                    commit.tally.push((Tally::Expired, 1));
+                }
+            },
+        }
+        self.finish(&delivery.lane, commit).await?;
+        Ok(None)
+    }
+
+    /// How long a delivery that failed for now waits; or why it is given up.
+    async fn wait_for(
+        &self,
+        job: &Leased,
+        delivery: &Delivery,
+        outcome: Outcome,
+    ) -> Result<Result<Wait, String>, Unavailable> {
+        let age = self.age(job.accepted);
+        let (after, why, sent, parked) = match outcome {
+            Outcome::Retry { after, why, sent } => (after, why, sent, false),
+            Outcome::Disconnected { why } => (None, why, Sent::No, true),
+            Outcome::Done { .. } | Outcome::Refused { .. } => return Ok(Err("it was over".to_owned())),
+        };
+        let config = &self.inner.config;
+        let Some(planned) = retry::wait(config, delivery.id.as_str(), job.attempt, age, after, sent) else {
+            return Ok(Err(format!("given up after {} hours: {why}", config.keep.as_secs() / 3600)));
+        };
+        if parked {
+            self.parked(delivery, &why).await?;
+            self.park(&delivery.lane, &why).await?;
+            return Ok(Ok(Wait { after: PARKED, maybe: job.maybe, counts: false }));
+        }
+        tracing::info!(delivery = %delivery.id, attempt = job.attempt, %why, "a delivery is postponed");
+        Ok(Ok(Wait { after: planned, maybe: job.maybe || sent == Sent::Maybe, counts: true }))
+    }
+
+    async fn park(&self, lane: &Lane, why: &str) -> Result<(), Unavailable> {
+        loop {
+            let Some(mut kept) = self.lane_row(lane).await? else { return Ok(()) };
+            if kept.value.parked.as_deref() == Some(why) {
+                return Ok(());
+            }
+            kept.value.parked = Some(why.to_owned());
+            let writes = vec![rows::put(keys::lane(lane), &kept.value, None, When::Version(kept.version))];
+            match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// Commits the end of a delivery, with one less waiting in its lane.
+    async fn finish(&self, lane: &Lane, commit: Commit) -> Result<(), Unavailable> {
+        loop {
+            let mut commit = commit.clone();
+            if let Some(kept) = self.lane_row(lane).await? {
+                commit.writes.push(lower(lane, &kept));
+            }
+            match self.inner.store.commit(commit).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// Gives back a job and all after it: their lane's head waits.
+    async fn hand_back(&self, first: Leased, rest: impl Iterator<Item = Leased>, wait: Option<&Wait>) {
+        let after = wait.map_or(Duration::ZERO, |wait| wait.after);
+        let mut again = vec![Again { receipt: first.receipt, after, counts: false, maybe: first.maybe }];
+        again.extend(rest.map(|job| Again { receipt: job.receipt, after, counts: false, maybe: job.maybe }));
+        let _ = self.commit_always(Commit { again, ..Commit::default() }).await;
+    }
+
+    async fn drop_job(&self, job: &Leased) -> Result<(), Unavailable> {
+        let delivery = decode(job)?;
+        let why = "making it panicked";
+        let commit = Commit {
+            done: vec![job.receipt],
+            writes: vec![self.failure(&delivery, why).await?],
+            tally: vec![(Tally::Dead, 1)],
+            ..Commit::default()
+        };
+        self.finish(&delivery.lane, commit).await
+    }
+
+    async fn lane_row(&self, lane: &Lane) -> Result<Option<rows::Kept<LaneRow>>, Unavailable> {
+        rows::load::<LaneRow>(&*self.inner.store, &keys::lane(lane)).await
+    }
+}
+
+fn lower(lane: &Lane, kept: &rows::Kept<LaneRow>) -> Write {
+    let key = keys::lane(lane);
+    let when = When::Version(kept.version);
+    match kept.value.pending.saturating_sub(1) {
+        0 => Write::Delete { key, when },
+        // Something was delivered, so nothing holds the lane up any more.
+        pending => rows::put(key, &LaneRow { pending, ..LaneRow::default() }, None, when),
+    }
+}
+
+fn decode(job: &Leased) -> Result<Delivery, Unavailable> {
+    let decoded = serde_json::from_slice::<Job>(&job.body).ok().filter(|job| job.v == Job::VERSION);
+    decoded.and_then(|job| job.delivery).ok_or_else(|| {
+        Unavailable::new("a delivery in an outbox can't be read; it was written by a newer version of Sameroom")
+    })
+}

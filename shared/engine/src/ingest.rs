@@ -1,0 +1,215 @@
+//! From the outside to a durable event. A webhook is answered with 2xx only once its events are durable (promise 1); a
+//! held connection is read on only once they are. When nobody keeps up with the events intake is slowed before the
+//! relay starves.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderValue, Response, StatusCode, header};
+use sameroom_model::{Account, AccountId, AccountState, Event, Identity, Job, Opened, OwnerId, Sealed, Secrets};
+use sameroom_platforms::{Carrier, Rejected, by_name};
+use serde_json::json;
+
+use crate::accounts::Open;
+use crate::hosted::Refusal;
+use crate::ports::{Commit, CommitError, NewJob, QueueName, Unavailable};
+use crate::{Engine, keys, rows};
+
+/// Intake is slowed by at most this much per request.
+const SLOW_MAX: Duration = Duration::from_secs(1);
+
+impl Engine {
+    /// Takes in a webhook request of `/hooks/{platform}/{account}`; the request's path is what follows that. The body
+    /// is read and capped by the caller.
+    pub async fn receive(&self, platform: &str, account: &AccountId, request: http::Request<Bytes>) -> Response<Bytes> {
+        if let Err(response) = self.admit().await {
+            return response;
+        }
+        match self.take_in(platform, account, request).await {
+            Ok(response) => response,
+            Err(e) => unavailable(&e),
+        }
+    }
+
+    /// Takes in an event that a held connection read. Once this returns without error it is durable.
+    pub async fn ingest(&self, event: &Event) -> Result<(), Unavailable> {
+        let lag = self.inner.store.lag(QueueName::Events);
+        if lag > self.inner.config.lag_slow {
+            tokio::time::sleep(slowness(lag)).await;
+        }
+        self.accept(std::slice::from_ref(event)).await
+    }
+
+    async fn accept(&self, events: &[Event]) -> Result<(), Unavailable> {
+        if events.is_empty() {
+            return Ok(());
+        }
+        let sends = events.iter().map(job).collect();
+        match self.inner.store.commit(Commit { sends, ..Commit::default() }).await {
+            Ok(_) => Ok(()),
+            Err(CommitError::Conflict) => Err(Unavailable::new("a commit without condition conflicted")),
+            Err(CommitError::Unavailable(e)) => Err(e),
+        }
+    }
+
+    async fn take_in(
+        &self,
+        platform: &str,
+        account: &AccountId,
+        request: http::Request<Bytes>,
+    ) -> Result<Response<Bytes>, Unavailable> {
+        let now = self.inner.clock.now();
+        let open = self.open(account).await?.filter(|open| open.platform.about().name == platform);
+        let Some(open) = open else {
+            // The same work and the same answer as for a bad signature, so that nobody learns which accounts exist.
+            if let Some(platform) = by_name(platform) {
+                let _ = platform.receive(&decoy(account), &request, now);
+            }
+            return Ok(rejected(&Rejected::Unauthorized));
+        };
+        let webhook = match open.platform.receive(&open.opened, &request, now) {
+            Ok(webhook) => webhook,
+            Err(Rejected::Undecodable(why)) => return self.keep_letter(&open, &request, &why).await,
+            Err(e) => return Ok(rejected(&e)),
+        };
+        if open.platform.about().capabilities.carrier == Carrier::Hosted {
+            for event in &webhook.events {
+                if let Err(refusal) = self.host_event(event).await? {
+                    return Ok(refused(refusal));
+                }
+            }
+        } else {
+            self.accept(&webhook.events).await?;
+        }
+        if let Some(state) = webhook.state {
+            self.set_state(account, state).await?;
+        }
+        Ok(webhook.reply)
+    }
+
+    async fn keep_letter(
+        &self,
+        open: &Open,
+        request: &http::Request<Bytes>,
+        why: &str,
+    ) -> Result<Response<Bytes>, Unavailable> {
+        let account = &open.opened.account;
+        tracing::warn!(account = %account.id, why, "a request was proven but not understood; it is kept whole");
+        let writes = vec![self.letter(&account.owner, &account.id, request, why)];
+        self.commit_always(Commit { writes, ..Commit::default() }).await?;
+        let mut response = Response::new(Bytes::from(json!({ "kept": why }).to_string()));
+        *response.status_mut() = StatusCode::ACCEPTED;
+        response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        Ok(response)
+    }
+
+    async fn admit(&self) -> Result<(), Response<Bytes>> {
+        let lag = self.inner.store.lag(QueueName::Events);
+        if lag <= self.inner.config.lag_slow {
+            return Ok(());
+        }
+        if lag > self.inner.config.lag_refuse {
+            let mut response = problem(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "There is more to relay than can be relayed just now. Send this again later.",
+            );
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+            return Err(response);
+        }
+        tokio::time::sleep(slowness(lag)).await;
+        Ok(())
+    }
+}
+
+/// A problem document (RFC 9457).
+pub fn problem(status: StatusCode, kind: &str, detail: &str) -> Response<Bytes> {
+    let title = status.canonical_reason().unwrap_or("Error");
+    let body = json!({
+        "type": format!("urn:sameroom:problem:{kind}"),
+        "title": title,
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    let mut response = Response::new(Bytes::from(body.to_string()));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/problem+json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+/// The job that relays an event.
+pub(crate) fn job(event: &Event) -> NewJob {
+    NewJob {
+        queue: QueueName::Events,
+        group: keys::event_group(&event.room),
+        dedup: Some(keys::event_dedup(&event.room.account, &event.id)),
+        body: rows::encode(&Job::event(event.clone())),
+        attempts: 0,
+        maybe: false,
+        delay: Duration::ZERO,
+    }
+}
+
+fn rejected(rejected: &Rejected) -> Response<Bytes> {
+    match rejected {
+        Rejected::Unauthorized => problem(
+            StatusCode::UNAUTHORIZED,
+            "unauthorized",
+            "The request is not signed as this account's platform signs. Check the account in the URL, the signing \
+             secret, and the sender's clock.",
+        ),
+        Rejected::Malformed(why) | Rejected::Undecodable(why) => problem(StatusCode::BAD_REQUEST, "malformed", why),
+    }
+}
+
+fn refused(refusal: Refusal) -> Response<Bytes> {
+    let (status, kind) = match refusal {
+        Refusal::NoRoom | Refusal::NoMessage => (StatusCode::NOT_FOUND, "not-found"),
+        Refusal::NotYours => (StatusCode::FORBIDDEN, "forbidden"),
+    };
+    problem(status, kind, &refusal.to_string())
+}
+
+fn unavailable(e: &Unavailable) -> Response<Bytes> {
+    tracing::error!(error = %e, "a request could not be made durable, and was answered so");
+    let (status, kind, detail) = if e.full {
+        (
+            StatusCode::INSUFFICIENT_STORAGE,
+            "full",
+            "The disk of this Sameroom is full. Nothing was accepted; send this again once its operator has made room.",
+        )
+    } else {
+        (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            "The request could not be made durable. Nothing was accepted; send it again.",
+        )
+    };
+    let mut response = problem(status, kind, detail);
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    response
+}
+
+fn slowness(lag: Duration) -> Duration {
+    (lag / 10).min(SLOW_MAX)
+}
+
+/// An account that nothing is signed for.
+fn decoy(account: &AccountId) -> Opened {
+    let secret = keys::digest(&["decoy", account.as_str()]);
+    Opened {
+        account: Account {
+            id: account.clone(),
+            owner: OwnerId::from("nobody"),
+            platform: String::new(),
+            endpoint: String::new(),
+            identity: Identity::default(),
+            settings: serde_json::Value::Null,
+            secrets: Sealed::default(),
+            state: AccountState::Ok,
+            unknown: serde_json::Map::new(),
+        },
+        secrets: [("secret", secret)].into_iter().collect::<Secrets>(),
+    }
+}

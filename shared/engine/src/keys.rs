@@ -1,0 +1,176 @@
+//! The one key schema. Every key of every row is made here, from parts that can't run into each other: `/` parts them,
+//! and a `/` or `%` within one is escaped (threat T5).
+
+use sameroom_model::{AccountId, DeliveryId, EventId, Lane, MessageKey, OwnerId, RoomRef, Timestamp, TubeId};
+use sha2::{Digest, Sha256};
+
+use crate::ports::Key;
+
+/// The sort key of the row that a partition is named after.
+pub(crate) const SELF: &str = "@";
+/// Sort keys of a room's Tubes begin so.
+pub(crate) const TUBE: &str = "tube/";
+/// Sort keys of a room's lanes that are not idle begin so.
+pub(crate) const LANE: &str = "lane/";
+/// Sort keys of an account's rooms begin so.
+pub(crate) const ROOM: &str = "room/";
+/// Sort keys of an owner's accounts begin so.
+pub(crate) const ACCOUNT: &str = "account/";
+/// Sort keys of a hosted room's entries begin so.
+pub(crate) const ENTRY: &str = "entry/";
+
+/// Joins parts; see the top of this file.
+pub fn join(parts: &[&str]) -> String {
+    let mut out = String::with_capacity(parts.iter().map(|part| part.len() + 1).sum());
+    for (i, part) in parts.iter().enumerate() {
+        if i > 0 {
+            out.push('/');
+        }
+        if part.bytes().any(|b| b == b'/' || b == b'%') {
+            for c in part.chars() {
+                match c {
+                    '/' => out.push_str("%2F"),
+                    '%' => out.push_str("%25"),
+                    c => out.push(c),
+                }
+            }
+        } else {
+            out.push_str(part);
+        }
+    }
+    out
+}
+
+fn key(partition: String, sort: impl Into<String>) -> Key {
+    Key { partition, sort: sort.into() }
+}
+
+pub(crate) fn account(id: &AccountId) -> Key {
+    key(join(&["account", id.as_str()]), SELF)
+}
+
+pub(crate) fn account_room(room: &RoomRef) -> Key {
+    key(join(&["account", room.account.as_str()]), join(&["room", room.key.as_str()]))
+}
+
+pub(crate) fn owner(id: &OwnerId) -> String {
+    join(&["owner", id.as_str()])
+}
+
+pub(crate) fn owner_account(owner_id: &OwnerId, id: &AccountId) -> Key {
+    key(owner(owner_id), join(&["account", id.as_str()]))
+}
+
+pub(crate) fn owner_tube(owner_id: &OwnerId, id: &TubeId) -> Key {
+    key(owner(owner_id), join(&["tube", id.as_str()]))
+}
+
+pub(crate) fn room_partition(room: &RoomRef) -> String {
+    join(&["room", room.account.as_str(), room.key.as_str()])
+}
+
+pub(crate) fn room(room: &RoomRef) -> Key {
+    key(room_partition(room), SELF)
+}
+
+pub(crate) fn room_tube(room: &RoomRef, id: &TubeId) -> Key {
+    key(room_partition(room), join(&["tube", id.as_str()]))
+}
+
+pub(crate) fn room_seen(room: &RoomRef) -> Key {
+    key(room_partition(room), "seen")
+}
+
+pub(crate) fn lane(lane: &Lane) -> Key {
+    key(room_partition(&lane.from), join(&["lane", lane.to.account.as_str(), lane.to.key.as_str()]))
+}
+
+/// The group of a room's events, on the queue of events.
+pub(crate) fn event_group(room: &RoomRef) -> String {
+    room_partition(room)
+}
+
+/// The group of a lane's deliveries, on the queue of outboxes.
+pub(crate) fn lane_group(lane: &Lane) -> String {
+    join(&[lane.from.account.as_str(), lane.from.key.as_str(), lane.to.account.as_str(), lane.to.key.as_str()])
+}
+
+/// The dedup id of an event.
+pub(crate) fn event_dedup(account: &AccountId, event: &EventId) -> String {
+    join(&[account.as_str(), event.as_str()])
+}
+
+pub(crate) fn tube(id: &TubeId) -> Key {
+    key(join(&["tube", id.as_str()]), SELF)
+}
+
+pub(crate) fn copies_partition(room: &RoomRef, message: &MessageKey) -> String {
+    join(&["copy", room.account.as_str(), room.key.as_str(), message.as_str()])
+}
+
+/// Where the copy of a message is noted.
+pub(crate) fn copy(origin: &RoomRef, message: &MessageKey, target: &RoomRef) -> Key {
+    key(copies_partition(origin, message), join(&[target.account.as_str(), target.key.as_str()]))
+}
+
+/// Where it is noted what a message is a copy of.
+pub(crate) fn origin(room: &RoomRef, copy: &MessageKey) -> Key {
+    key(join(&["origin", room.account.as_str(), room.key.as_str(), copy.as_str()]), SELF)
+}
+
+pub(crate) fn failed_partition(owner_id: &OwnerId) -> String {
+    join(&["failed", owner_id.as_str()])
+}
+
+pub(crate) fn failed(owner_id: &OwnerId, at: Timestamp, id: &DeliveryId) -> Key {
+    key(failed_partition(owner_id), failed_sort(at, id.as_str()))
+}
+
+pub(crate) fn failed_sort(at: Timestamp, id: &str) -> String {
+    format!("{:013}-{id}", at.as_millisecond().max(0))
+}
+
+pub(crate) fn letters_partition(owner_id: &OwnerId) -> String {
+    join(&["letter", owner_id.as_str()])
+}
+
+pub(crate) fn hosted_partition(room: &RoomRef) -> String {
+    join(&["hosted", room.account.as_str(), room.key.as_str()])
+}
+
+pub(crate) fn hosted(room: &RoomRef) -> Key {
+    key(hosted_partition(room), SELF)
+}
+
+pub(crate) fn hosted_entry(room: &RoomRef, seq: u64) -> Key {
+    key(hosted_partition(room), hosted_sort(seq))
+}
+
+pub(crate) fn hosted_sort(seq: u64) -> String {
+    format!("entry/{seq:012}")
+}
+
+pub(crate) fn hosted_key(room: &RoomRef, message: &MessageKey) -> Key {
+    key(hosted_partition(room), join(&["key", message.as_str()]))
+}
+
+/// A short id made of everything that makes it what it is: the first 100 bits of SHA-256 over the parts, in base32.
+pub(crate) fn digest(parts: &[&str]) -> String {
+    let hash = Sha256::digest(join(parts).as_bytes());
+    let mut text = data_encoding::BASE32_NOPAD.encode(&hash[..13]);
+    text.make_ascii_lowercase();
+    text.truncate(20);
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::join;
+
+    #[test]
+    fn t5_parts_never_run_into_each_other() {
+        assert_ne!(join(&["a", "b/c"]), join(&["a/b", "c"]));
+        assert_ne!(join(&["a%2Fb"]), join(&["a/b"]));
+        assert_eq!(join(&["a", "#x", "y"]), "a/#x/y");
+    }
+}

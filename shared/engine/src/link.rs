@@ -1,0 +1,403 @@
+//! Rooms and Tubes: making, finding, removing, and walking the network that they form.
+
+use std::collections::{BTreeMap, HashSet, VecDeque};
+
+use sameroom_model::{
+    AccountId, Direction, Lane, MadeBy, OwnerId, Room, RoomOptions, RoomRef, Text, Tube, TubeEnd, TubeId, TubeState,
+};
+use sameroom_platforms::{Joined, RoomDraft};
+use serde::{Deserialize, Serialize};
+
+use crate::ports::{Commit, CommitError, Key, Row, Unavailable, When, Write};
+use crate::{Engine, keys, rows};
+
+/// Two rooms, connected, and whether that is new.
+#[derive(Debug)]
+pub struct Linked {
+    /// The Tube.
+    pub tube: Tube,
+    /// `false`: it was there already.
+    pub new: bool,
+}
+
+/// Why two rooms can't be connected.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// A room to itself.
+    #[error("both ends are the same room, {0}; give two different rooms")]
+    SameRoom(String),
+    /// A room that nobody added.
+    #[error("the room {0} is not known; add its account and the room first")]
+    UnknownRoom(String),
+    /// The store failed.
+    #[error(transparent)]
+    Unavailable(#[from] Unavailable),
+}
+
+/// A room and all that can be reached from it.
+#[derive(Debug, Default)]
+pub struct Network {
+    /// The rooms reached, the first one left out, each once, nearest first.
+    pub rooms: Vec<Room>,
+}
+
+/// A lane's row: there only while the lane is not idle.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct LaneRow {
+    /// How many deliveries wait in its outbox.
+    pub(crate) pending: u64,
+    /// Why nothing leaves it, when nothing does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) parked: Option<String>,
+    /// Whether it stays so until somebody resumes it, rather than being tried again by itself.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) held: bool,
+}
+
+/// All that is kept under a room, read at once.
+#[derive(Default)]
+pub(crate) struct RoomView {
+    pub(crate) room: Option<rows::Kept<Room>>,
+    pub(crate) tubes: Vec<Tube>,
+    pub(crate) lanes: BTreeMap<String, rows::Kept<LaneRow>>,
+}
+
+impl RoomView {
+    pub(crate) fn lane(&self, lane: &Lane) -> Option<&rows::Kept<LaneRow>> {
+        self.lanes.get(&keys::lane(lane).sort)
+    }
+
+    pub(crate) fn options(&self) -> RoomOptions {
+        self.room.as_ref().map(|kept| kept.value.options).unwrap_or_default()
+    }
+}
+
+impl Engine {
+    /// Adds a room to an account, or brings it up to date; its options stay.
+    pub async fn add_room(&self, account: &AccountId, draft: &RoomDraft) -> Result<Room, Unavailable> {
+        let at = RoomRef { account: account.clone(), key: draft.key.clone() };
+        loop {
+            let kept = rows::load::<Room>(&*self.inner.store, &keys::room(&at)).await?;
+            let room = Room {
+                at: at.clone(),
+                name: draft.name.clone(),
+                site: draft.site.clone(),
+                options: kept.as_ref().map(|kept| kept.value.options).unwrap_or_default(),
+                settings: draft.settings.clone(),
+                unknown: kept.as_ref().map(|kept| kept.value.unknown.clone()).unwrap_or_default(),
+            };
+            if self.save_room(&room, rows::unchanged(kept.as_ref())).await? {
+                return Ok(room);
+            }
+        }
+    }
+
+    /// Sets a room's options. `None`: there is no such room.
+    pub async fn set_options(&self, at: &RoomRef, options: RoomOptions) -> Result<Option<Room>, Unavailable> {
+        self.change_room(at, |room| room.options = options).await
+    }
+
+    /// One room.
+    pub async fn room(&self, at: &RoomRef) -> Result<Option<Room>, Unavailable> {
+        Ok(rows::load::<Room>(&*self.inner.store, &keys::room(at)).await?.map(|kept| kept.value))
+    }
+
+    /// All rooms of an account.
+    pub async fn rooms(&self, account: &AccountId) -> Result<Vec<Room>, Unavailable> {
+        let partition = keys::account(account).partition;
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.inner.store.query(&partition, keys::ROOM, after.as_deref(), 100).await?;
+            let Some((last, _)) = page.last() else { return Ok(found) };
+            after = Some(last.clone());
+            for (sort, row) in &page {
+                let key = Key { partition: partition.clone(), sort: sort.clone() };
+                let at: RoomRef = rows::decode(&key, row)?.value;
+                found.extend(self.room(&at).await?);
+            }
+        }
+    }
+
+    /// The rooms that a held connection has to be in: those that a Tube touches.
+    pub async fn joined(&self, account: &AccountId) -> Result<Vec<Joined>, Unavailable> {
+        let mut joined = Vec::new();
+        for room in self.rooms(account).await? {
+            let partition = keys::room_partition(&room.at);
+            if self.inner.store.query(&partition, keys::TUBE, None, 1).await?.is_empty() {
+                continue;
+            }
+            let seen = rows::load::<String>(&*self.inner.store, &keys::room_seen(&room.at)).await?;
+            joined.push(Joined {
+                key: room.at.key,
+                name: room.name,
+                settings: room.settings,
+                seen: seen.map(|kept| kept.value),
+            });
+        }
+        Ok(joined)
+    }
+
+    /// Keeps a held connection's mark of the last thing it saw in a room.
+    pub async fn set_seen(&self, room: &RoomRef, mark: &str) -> Result<(), Unavailable> {
+        let write = rows::put(keys::room_seen(room), &mark, None, When::Always);
+        self.commit_always(Commit { writes: vec![write], ..Commit::default() }).await
+    }
+
+    /// Connects two rooms that are known, and says so in both. Connecting them again changes nothing.
+    pub async fn connect(
+        &self,
+        owners: [&OwnerId; 2],
+        rooms: [&RoomRef; 2],
+        made_by: MadeBy,
+    ) -> Result<Linked, LinkError> {
+        let [a, b] = rooms;
+        let mut known = Vec::new();
+        for at in rooms {
+            known.push(self.room(at).await?.ok_or_else(|| LinkError::UnknownRoom(at.key.to_string()))?);
+        }
+        if a == b {
+            return Err(LinkError::SameRoom(known[0].name.clone()));
+        }
+        let id = tube_id(a, b);
+        if let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&id)).await? {
+            return Ok(Linked { tube: kept.value, new: false });
+        }
+        let end = |room: &RoomRef, owner: &OwnerId| TubeEnd {
+            room: room.clone(),
+            owner: owner.clone(),
+            direction: Direction::Both,
+        };
+        let tube = Tube {
+            id: id.clone(),
+            ends: [end(a, owners[0]), end(b, owners[1])],
+            state: TubeState::Open,
+            made_by,
+            made_at: self.inner.clock.now(),
+            unknown: serde_json::Map::new(),
+        };
+        let mut commit = Commit { writes: tube_writes(&tube, When::Absent), ..Commit::default() };
+        for (here, there) in [(&known[0], &known[1]), (&known[1], &known[0])] {
+            let words = format!("This room is now connected to {} on {}.", there.name, there.site);
+            self.notice(&here.at, &Text::plain(&words), &mut commit).await?;
+        }
+        match self.inner.store.commit(commit).await {
+            Ok(_) => {
+                self.changed();
+                Ok(Linked { tube, new: true })
+            }
+            // Somebody connected them in between.
+            Err(CommitError::Conflict) => Ok(Linked { tube, new: false }),
+            Err(CommitError::Unavailable(e)) => Err(e.into()),
+        }
+    }
+
+    /// Pauses, breaks or opens a Tube. `None`: the owner has none of that id.
+    pub async fn set_tube(&self, owner: &OwnerId, id: &TubeId, state: TubeState) -> Result<Option<Tube>, Unavailable> {
+        loop {
+            let Some(mut kept) = self.tube_of(owner, id).await? else { return Ok(None) };
+            if kept.value.state == state {
+                return Ok(Some(kept.value));
+            }
+            kept.value.state = state;
+            let mut commit =
+                Commit { writes: tube_writes(&kept.value, When::Version(kept.version)), ..Commit::default() };
+            let word = match state {
+                TubeState::Open => "carries messages again",
+                TubeState::Paused => "is paused",
+                TubeState::Broken => "is broken and carries no messages",
+            };
+            self.tell_both(&kept.value, word, &mut commit).await?;
+            match self.inner.store.commit(commit).await {
+                Ok(_) => {
+                    self.changed();
+                    return Ok(Some(kept.value));
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// Removes a Tube and says so in both rooms. Returns whether there was one.
+    pub async fn remove_tube(&self, owner: &OwnerId, id: &TubeId) -> Result<bool, Unavailable> {
+        loop {
+            let Some(kept) = self.tube_of(owner, id).await? else { return Ok(false) };
+            let mut commit = Commit::default();
+            commit.writes.push(Write::Delete { key: keys::tube(id), when: When::Version(kept.version) });
+            for end in &kept.value.ends {
+                commit.writes.push(Write::Delete { key: keys::room_tube(&end.room, id), when: When::Always });
+                commit.writes.push(Write::Delete { key: keys::owner_tube(&end.owner, id), when: When::Always });
+            }
+            dedup_deletes(&mut commit.writes);
+            self.tell_both(&kept.value, "is closed", &mut commit).await?;
+            match self.inner.store.commit(commit).await {
+                Ok(_) => {
+                    self.changed();
+                    return Ok(true);
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// An owner's Tubes.
+    pub async fn tubes(&self, owner: &OwnerId) -> Result<Vec<Tube>, Unavailable> {
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.inner.store.query(&keys::owner(owner), keys::TUBE, after.as_deref(), 100).await?;
+            let Some((last, _)) = page.last() else { return Ok(found) };
+            after = Some(last.clone());
+            for (sort, _) in &page {
+                let id = TubeId::from(sort.trim_start_matches(keys::TUBE));
+                found.extend(self.tube_of(owner, &id).await?.map(|kept| kept.value));
+            }
+        }
+    }
+
+    /// Everything that can be reached from a room over open Tubes.
+    pub async fn network(&self, room: &RoomRef) -> Result<Network, Unavailable> {
+        let view = self.view(room).await?;
+        let reached = self.walk(room, &view).await?;
+        Ok(Network { rooms: reached.into_iter().filter_map(|(_, view)| view.room.map(|kept| kept.value)).collect() })
+    }
+
+    /// Reads all that is kept under a room.
+    pub(crate) async fn view(&self, room: &RoomRef) -> Result<RoomView, Unavailable> {
+        let partition = keys::room_partition(room);
+        let mut view = RoomView::default();
+        let mut after: Option<String> = None;
+        loop {
+            const PAGE: usize = 1000;
+            let page = self.inner.store.query(&partition, "", after.as_deref(), PAGE).await?;
+            let more = page.len() == PAGE;
+            after = page.last().map(|(sort, _)| sort.clone());
+            for (sort, row) in page {
+                view.take(&partition, sort, &row)?;
+            }
+            if !more {
+                return Ok(view);
+            }
+        }
+    }
+
+    /// Walks the network from a room: breadth first, each room once, over open Tubes, the way messages may go.
+    pub(crate) async fn walk(&self, from: &RoomRef, view: &RoomView) -> Result<Vec<(RoomRef, RoomView)>, Unavailable> {
+        let mut visited: HashSet<RoomRef> = HashSet::from([from.clone()]);
+        let mut reached: Vec<(RoomRef, RoomView)> = Vec::new();
+        let mut queue: VecDeque<RoomRef> = neighbours(from, view, &mut visited).into();
+        while let Some(at) = queue.pop_front() {
+            if reached.len() >= self.inner.config.rooms_max {
+                tracing::warn!(room = %from.key, "the network has more rooms than are reached at most");
+                break;
+            }
+            let view = self.view(&at).await?;
+            if view.options().direction.lets_in() {
+                queue.extend(neighbours(&at, &view, &mut visited));
+                reached.push((at, view));
+            }
+        }
+        Ok(reached)
+    }
+
+    pub(crate) async fn rename_room(&self, at: &RoomRef, name: &str) -> Result<(), Unavailable> {
+        self.change_room(at, |room| name.clone_into(&mut room.name)).await.map(drop)
+    }
+
+    async fn change_room(&self, at: &RoomRef, change: impl Fn(&mut Room)) -> Result<Option<Room>, Unavailable> {
+        loop {
+            let Some(mut kept) = rows::load::<Room>(&*self.inner.store, &keys::room(at)).await? else {
+                return Ok(None);
+            };
+            change(&mut kept.value);
+            if self.save_room(&kept.value, When::Version(kept.version)).await? {
+                return Ok(Some(kept.value));
+            }
+        }
+    }
+
+    async fn save_room(&self, room: &Room, when: When) -> Result<bool, Unavailable> {
+        let writes = vec![
+            rows::put(keys::room(&room.at), room, None, when),
+            rows::put(keys::account_room(&room.at), &room.at, None, When::Always),
+        ];
+        match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
+            Ok(_) => {
+                self.changed();
+                Ok(true)
+            }
+            Err(CommitError::Conflict) => Ok(false),
+            Err(CommitError::Unavailable(e)) => Err(e),
+        }
+    }
+
+    async fn tube_of(&self, owner: &OwnerId, id: &TubeId) -> Result<Option<rows::Kept<Tube>>, Unavailable> {
+        let kept = rows::load::<Tube>(&*self.inner.store, &keys::tube(id)).await?;
+        Ok(kept.filter(|kept| kept.value.ends.iter().any(|end| end.owner == *owner)))
+    }
+
+    async fn tell_both(&self, tube: &Tube, word: &str, commit: &mut Commit) -> Result<(), Unavailable> {
+        let [a, b] = &tube.ends;
+        for (here, there) in [(a, b), (b, a)] {
+            if let Some(room) = self.room(&there.room).await? {
+                let words = format!("The connection to {} on {} {word}.", room.name, room.site);
+                self.notice(&here.room, &Text::plain(&words), commit).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RoomView {
+    fn take(&mut self, partition: &str, sort: String, row: &Row) -> Result<(), Unavailable> {
+        let key = Key { partition: partition.to_owned(), sort };
+        if key.sort == keys::SELF {
+            self.room = Some(rows::decode(&key, row)?);
+        } else if key.sort.starts_with(keys::TUBE) {
+            self.tubes.push(rows::decode::<Tube>(&key, row)?.value);
+        } else if key.sort.starts_with(keys::LANE) {
+            let lane = rows::decode(&key, row)?;
+            self.lanes.insert(key.sort, lane);
+        }
+        Ok(())
+    }
+}
+
+fn neighbours(at: &RoomRef, view: &RoomView, visited: &mut HashSet<RoomRef>) -> Vec<RoomRef> {
+    if !view.options().direction.lets_out() {
+        return Vec::new();
+    }
+    let open = view.tubes.iter().filter(|tube| tube.state == TubeState::Open).filter_map(|tube| tube.across(at));
+    open.filter(|(there, here)| here.direction.lets_out() && there.direction.lets_in())
+        .map(|(there, _)| there.room.clone())
+        .filter(|room| visited.insert(room.clone()))
+        .collect()
+}
+
+fn tube_id(a: &RoomRef, b: &RoomRef) -> TubeId {
+    let (a, b) = if a < b { (a, b) } else { (b, a) };
+    keys::digest(&[a.account.as_str(), a.key.as_str(), b.account.as_str(), b.key.as_str()]).into()
+}
+
+/// The rows of a Tube: its own, one under each room so that the walk needs one read a room, one under each owner.
+fn tube_writes(tube: &Tube, when: When) -> Vec<Write> {
+    let mut writes = vec![rows::put(keys::tube(&tube.id), tube, None, when)];
+    for end in &tube.ends {
+        writes.push(rows::put(keys::room_tube(&end.room, &tube.id), tube, None, When::Always));
+        if !writes.iter().any(|w| matches!(w, Write::Put { key, .. } if *key == keys::owner_tube(&end.owner, &tube.id)))
+        {
+            writes.push(rows::put(keys::owner_tube(&end.owner, &tube.id), &(), None, When::Always));
+        }
+    }
+    writes
+}
+
+/// Both ends may have one owner: a transaction names each row once.
+fn dedup_deletes(writes: &mut Vec<Write>) {
+    let mut seen = HashSet::new();
+    writes.retain(|write| match write {
+        Write::Put { key, .. } | Write::Delete { key, .. } => seen.insert(key.clone()),
+    });
+}

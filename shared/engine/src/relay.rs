@@ -1,0 +1,419 @@
+//! From an accepted event to its copies: the network is walked from the event's room, and every room reached is owed
+//! what the plan says. A lone, idle lane is posted to at once, so that the healthy path is one queue deep; everything
+//! else goes by the lanes' outboxes, where a sick or slow target delays itself alone.
+
+use std::collections::VecDeque;
+use std::panic::AssertUnwindSafe;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use futures_util::stream::{FuturesOrdered, StreamExt};
+use sameroom_model::{
+    Action, Delivery, Event, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef, Sent, Text, Timestamp,
+};
+use sameroom_platforms::Echo;
+use sameroom_text::excerpt;
+use tokio::sync::oneshot;
+
+use crate::accounts::Open;
+use crate::attempt::{Begun, Verdict};
+use crate::failpoint::failpoint;
+use crate::link::{LaneRow, RoomView};
+use crate::ports::{Again, Batch, Commit, CommitError, Leased, NewJob, QueueName, Receipt, Tally, Unavailable, Write};
+use crate::recent::Seen;
+use crate::{Engine, keys, plan, retry, rows, show};
+
+/// After so many attempts that ended in a panic an event is put among the dead letters (fault F24).
+const PANICS_MAX: u32 = 3;
+/// How long a batch waits when our own infrastructure failed.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Why the lanes of a room are held when its words keep coming round.
+const LOOP: &str = "a loop is suspected: the same words keep coming round";
+/// The longest excerpt that a quote shows, in graphemes.
+const EXCERPT_MAX: usize = 60;
+
+/// A batch of one room's events under way. Records of what was done are committed behind its back, in order, while the
+/// next event is worked on; whatever reads what they write waits for them first.
+struct Run<'a> {
+    engine: &'a Engine,
+    records: FuturesOrdered<BoxFuture<'a, Result<(), Unavailable>>>,
+    held: VecDeque<Held>,
+}
+
+/// A direct delivery that is with a held connection.
+struct Held {
+    receipt: Receipt,
+    accepted: Timestamp,
+    delivery: Delivery,
+    told: oneshot::Receiver<Outcome>,
+}
+
+impl Engine {
+    /// Relays a batch of events of one room, in order, and settles its leases whatever happens.
+    pub async fn relay(&self, batch: Batch) {
+        let mut run = Run { engine: self, records: FuturesOrdered::new(), held: VecDeque::new() };
+        let leases: Vec<(Receipt, bool)> = batch.jobs.iter().map(|job| (job.receipt, job.maybe)).collect();
+        for job in batch.jobs {
+            let (receipt, attempt) = (job.receipt, job.attempt);
+            let failed = match AssertUnwindSafe(run.relay(job)).catch_unwind().await {
+                Ok(Ok(())) => continue,
+                Ok(Err(e)) => {
+                    tracing::error!(error = %e, "events wait: our own store or vault failed");
+                    false
+                }
+                Err(_) => {
+                    tracing::error!(attempt, "relaying an event panicked");
+                    true
+                }
+            };
+            let flushed = run.flush().await;
+            if failed && attempt >= PANICS_MAX && flushed.is_ok() {
+                let _ = self.give_up(receipt, "relaying it panicked").await;
+                continue;
+            }
+            return self.return_all(&leases, receipt).await;
+        }
+        if let Err(e) = run.flush().await {
+            tracing::error!(error = %e, "what was delivered could not be recorded");
+            if let Some((first, _)) = leases.first() {
+                self.return_all(&leases, *first).await;
+            }
+        }
+    }
+
+    /// Returns what is not settled yet of a batch, in order: `failed` and all later ones of its room come again. Those
+    /// that are settled already stay so.
+    async fn return_all(&self, leases: &[(Receipt, bool)], failed: Receipt) {
+        let mut reached = false;
+        let again = leases.iter().map(|(receipt, maybe)| {
+            let first = *receipt == failed;
+            let maybe = *maybe || !reached;
+            reached |= first;
+            Again { receipt: *receipt, after: PAUSE, counts: first, maybe }
+        });
+        let again = again.collect();
+        let _ = self.commit_always(Commit { again, ..Commit::default() }).await;
+    }
+
+    /// Commits what has no condition, and keeps trying while the store is unavailable: what was done must be recorded.
+    pub(crate) async fn commit_always(&self, commit: Commit) -> Result<(), Unavailable> {
+        let mut pause = Duration::from_millis(100);
+        loop {
+            match self.inner.store.commit(commit.clone()).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict) => return Err(Unavailable::new("a commit without condition conflicted")),
+                Err(CommitError::Unavailable(e)) if pause > Duration::from_secs(10) => return Err(e),
+                Err(CommitError::Unavailable(_)) => tokio::time::sleep(pause).await,
+            }
+            pause *= 2;
+        }
+    }
+
+    /// Adds to a commit what says something of our own in a room.
+    pub(crate) async fn notice(&self, room: &RoomRef, body: &Text, commit: &mut Commit) -> Result<(), Unavailable> {
+        let lane = Lane { from: room.clone(), to: room.clone() };
+        let now = self.inner.clock.now();
+        let event = format!("notice-{}-{}", now.as_microsecond(), body.words().len());
+        let delivery = Delivery {
+            id: delivery_id(&lane, &event),
+            origin: Origin { event: event.into(), key: None, at: now },
+            author: None,
+            shown: String::new(),
+            action: Action::Notice { body: body.clone() },
+            copies: Vec::new(),
+            lane,
+        };
+        let kept = rows::load::<LaneRow>(&*self.inner.store, &keys::lane(&delivery.lane)).await?;
+        commit.writes.push(raise(&delivery.lane, kept.as_ref(), |_| ()));
+        commit.sends.push(outbox(&delivery));
+        commit.tally.push((Tally::Owed, 1));
+        Ok(())
+    }
+
+    async fn give_up(&self, receipt: Receipt, why: &str) -> Result<(), Unavailable> {
+        tracing::error!(why, "an event was given up");
+        let tally = vec![(Tally::Filtered, 1)];
+        self.commit_always(Commit { done: vec![receipt], tally, ..Commit::default() }).await
+    }
+
+    /// Whether an event is our own post coming back.
+    async fn is_echo(&self, event: &Event, open: Option<&Open>) -> Result<bool, Unavailable> {
+        let Some(open) = open else { return Ok(false) };
+        let author = event.author.as_ref().map(|author| &author.key);
+        if author.is_some() && author == open.opened.account.identity.key.as_ref() {
+            return Ok(true);
+        }
+        let key = match &event.kind {
+            EventKind::Posted(message) if open.platform.about().capabilities.echo == Echo::ByKey => &message.key,
+            // A copy that was edited was edited by us; one that a moderator deleted stays where it was written.
+            EventKind::Edited(message) => &message.key,
+            EventKind::Deleted(key) => key,
+            _ => return Ok(false),
+        };
+        Ok(self.origin_of(&event.room, key).await?.is_some())
+    }
+}
+
+impl Run<'_> {
+    async fn relay(&mut self, job: Leased) -> Result<(), Unavailable> {
+        let engine = self.engine;
+        let Some(event) = decode(&job) else {
+            return engine.give_up(job.receipt, "its job can't be read; it was written by a newer version").await;
+        };
+        if !matches!(&event.kind, EventKind::Posted(message) if message.reply_to.is_none() && message.thread.is_none())
+        {
+            self.flush().await?;
+        }
+        let open = engine.open(&event.room.account).await?;
+        if plan::hushed(&event) || engine.is_echo(&event, open.as_deref()).await? {
+            return self.filter(&job);
+        }
+        if let EventKind::Renamed(name) = &event.kind {
+            engine.rename_room(&event.room, name).await?;
+        }
+        let view = engine.view(&event.room).await?;
+        let owed = engine.owed(&event, &view).await?;
+        if owed.is_empty() {
+            return self.filter(&job);
+        }
+        if self.looped(&event) {
+            self.flush().await?;
+            tracing::warn!(room = %event.room.key, "a loop is suspected; the lanes of this room are held");
+            return self.append(&job, owed, true).await;
+        }
+        engine.remember(&event, view.room.as_ref().map(|kept| &kept.value));
+        let alone = owed.len() == 1 && view.lane(&owed[0].lane).is_none();
+        match (alone, owed) {
+            (true, mut owed) => match owed.pop() {
+                Some(delivery) => self.direct(&job, delivery).await,
+                None => Ok(()),
+            },
+            (false, owed) => {
+                self.flush().await?;
+                self.append(&job, owed, false).await
+            }
+        }
+    }
+
+    fn looped(&self, event: &Event) -> bool {
+        let EventKind::Posted(message) = &event.kind else { return false };
+        let now = self.engine.inner.clock.now();
+        self.engine.inner.breaker.suspects(&event.room, event.author.as_ref(), &message.body.words(), now)
+    }
+
+    async fn direct(&mut self, job: &Leased, mut delivery: Delivery) -> Result<(), Unavailable> {
+        match self.engine.begin(&mut delivery, job.maybe).await? {
+            Begun::Held(told) => {
+                self.held.push_back(Held { receipt: job.receipt, accepted: job.accepted, delivery, told });
+                Ok(())
+            }
+            Begun::Over(verdict) => self.settle(job.receipt, job.accepted, delivery, verdict).await,
+        }
+    }
+
+    async fn settle(
+        &mut self,
+        receipt: Receipt,
+        accepted: Timestamp,
+        delivery: Delivery,
+        verdict: Verdict,
+    ) -> Result<(), Unavailable> {
+        let engine = self.engine;
+        let mut commit =
+            Commit { done: vec![receipt], tally: vec![(Tally::Relayed, 1), (Tally::Owed, 1)], ..Commit::default() };
+        match verdict {
+            Verdict::Done(copy) => {
+                commit.writes = engine.note_copy(&delivery, &copy);
+                commit.tally.push((Tally::Delivered, 1));
+            }
+            Verdict::Already | Verdict::Nothing => commit.tally.push((Tally::LeftOut, 1)),
+            Verdict::Failed(Outcome::Refused { why }) => {
+                commit.tally.push((Tally::Dead, 1));
+                commit.writes.push(engine.failure(&delivery, &why).await?);
+            }
+            Verdict::Failed(outcome) => return self.postpone(commit, accepted, delivery, outcome).await,
+        }
+        self.record(commit)
+    }
+
+    /// A direct attempt failed for now: the delivery goes to its lane's outbox, and later ones follow it there.
+    async fn postpone(
+        &mut self,
+        commit: Commit,
+        accepted: Timestamp,
+        delivery: Delivery,
+        outcome: Outcome,
+    ) -> Result<(), Unavailable> {
+        let engine = self.engine;
+        self.records_written().await?;
+        let (after, why, sent, parked) = match outcome {
+            Outcome::Retry { after, why, sent } => (after, why, sent, false),
+            Outcome::Disconnected { why } => (None, why, Sent::No, true),
+            Outcome::Done { .. } | Outcome::Refused { .. } => return Ok(()),
+        };
+        tracing::info!(delivery = %delivery.id, %why, "a delivery is postponed");
+        if parked {
+            engine.parked(&delivery, &why).await?;
+        }
+        let age = engine.age(accepted);
+        let delay = retry::wait(&engine.inner.config, delivery.id.as_str(), 1, age, after, sent).unwrap_or_default();
+        let mut job = outbox(&delivery);
+        (job.attempts, job.maybe, job.delay) = (1, sent == Sent::Maybe, delay);
+        loop {
+            let kept = rows::load::<LaneRow>(&*engine.inner.store, &keys::lane(&delivery.lane)).await?;
+            let mut commit = commit.clone();
+            commit.sends.push(job.clone());
+            commit.writes.push(raise(&delivery.lane, kept.as_ref(), |row| {
+                if parked {
+                    row.parked = Some(why.clone());
+                }
+            }));
+            match engine.inner.store.commit(commit).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// Puts deliveries into their lanes' outboxes.
+    async fn append(&mut self, job: &Leased, owed: Vec<Delivery>, looped: bool) -> Result<(), Unavailable> {
+        let engine = self.engine;
+        loop {
+            let mut commit = Commit {
+                done: vec![job.receipt],
+                tally: vec![(Tally::Relayed, 1), (Tally::Owed, owed.len() as i64)],
+                ..Commit::default()
+            };
+            for delivery in &owed {
+                let kept = rows::load::<LaneRow>(&*engine.inner.store, &keys::lane(&delivery.lane)).await?;
+                commit.writes.push(raise(&delivery.lane, kept.as_ref(), |row| {
+                    if looped {
+                        row.parked = Some(LOOP.to_owned());
+                        row.held = true;
+                    }
+                }));
+                commit.sends.push(outbox(delivery));
+            }
+            match engine.inner.store.commit(commit).await {
+                Ok(_) => return Ok(()),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    fn filter(&mut self, job: &Leased) -> Result<(), Unavailable> {
+        self.record(Commit { done: vec![job.receipt], tally: vec![(Tally::Filtered, 1)], ..Commit::default() })
+    }
+
+    fn record(&mut self, commit: Commit) -> Result<(), Unavailable> {
+        failpoint("pre_record");
+        self.records.push_back(self.engine.commit_always(commit).boxed());
+        // One poll sends it on its way; if an earlier one is through by now, this tells how it went.
+        self.records.next().now_or_never().flatten().unwrap_or(Ok(()))
+    }
+
+    /// Waits until everything that is under way is over and recorded.
+    async fn flush(&mut self) -> Result<(), Unavailable> {
+        while let Some(Held { receipt, accepted, delivery, told }) = self.held.pop_front() {
+            let verdict = self.engine.held(told).await;
+            self.settle(receipt, accepted, delivery, verdict).await?;
+        }
+        self.records_written().await
+    }
+
+    async fn records_written(&mut self) -> Result<(), Unavailable> {
+        while let Some(result) = self.records.next().await {
+            result?;
+        }
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// The deliveries that an event makes.
+    async fn owed(&self, event: &Event, view: &RoomView) -> Result<Vec<Delivery>, Unavailable> {
+        if view.tubes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let origin = view.room.as_ref().map(|kept| &kept.value);
+        let mut owed = Vec::new();
+        for (to, target) in self.walk(&event.room, view).await? {
+            let Some(open) = self.open(&to.account).await? else { continue };
+            let options = target.options();
+            let Some(action) = plan::action(event, origin, &open.platform.about().capabilities, options) else {
+                continue;
+            };
+            let lane = Lane { from: event.room.clone(), to };
+            let author = match action {
+                Action::Notice { .. } => None,
+                _ => event.author.clone(),
+            };
+            owed.push(Delivery {
+                id: delivery_id(&lane, event.id.as_str()),
+                lane,
+                origin: Origin { event: event.id.clone(), key: message_key(event), at: event.at },
+                shown: author.as_ref().map(|author| show::author(author, options, origin)).unwrap_or_default(),
+                author,
+                action,
+                copies: Vec::new(),
+            });
+        }
+        Ok(owed)
+    }
+
+    /// How long ago something was accepted.
+    pub(crate) fn age(&self, accepted: Timestamp) -> Duration {
+        self.inner.clock.now().duration_since(accepted).try_into().unwrap_or_default()
+    }
+
+    fn remember(&self, event: &Event, origin: Option<&Room>) {
+        if let (EventKind::Posted(message) | EventKind::Edited(message), Some(author)) = (&event.kind, &event.author) {
+            let seen = Seen {
+                author: show::author(author, origin.map(|room| room.options).unwrap_or_default(), None),
+                excerpt: excerpt(&message.body, EXCERPT_MAX),
+            };
+            self.inner.recent.put(MessageRef { room: event.room.clone(), key: message.key.clone() }, seen);
+        }
+    }
+}
+
+fn decode(job: &Leased) -> Option<Event> {
+    serde_json::from_slice::<Job>(&job.body).ok().filter(|job| job.v == Job::VERSION)?.event
+}
+
+fn message_key(event: &Event) -> Option<sameroom_model::MessageKey> {
+    match &event.kind {
+        EventKind::Posted(message) | EventKind::Edited(message) => Some(message.key.clone()),
+        EventKind::Deleted(key) | EventKind::Reacted { key, .. } => Some(key.clone()),
+        EventKind::Renamed(_) | EventKind::Membership(_) | EventKind::Availability(_) => None,
+    }
+}
+
+fn delivery_id(lane: &Lane, event: &str) -> sameroom_model::DeliveryId {
+    let (from, to) = (&lane.from, &lane.to);
+    keys::digest(&[from.account.as_str(), from.key.as_str(), to.account.as_str(), to.key.as_str(), event]).into()
+}
+
+/// A job that makes a delivery by its lane's outbox.
+pub(crate) fn outbox(delivery: &Delivery) -> NewJob {
+    NewJob {
+        queue: QueueName::Outbox,
+        group: keys::lane_group(&delivery.lane),
+        dedup: None,
+        body: rows::encode(&Job::delivery(delivery.clone())),
+        attempts: 0,
+        maybe: false,
+        delay: Duration::ZERO,
+    }
+}
+
+/// The write that counts one more delivery waiting in a lane.
+pub(crate) fn raise(lane: &Lane, kept: Option<&rows::Kept<LaneRow>>, change: impl FnOnce(&mut LaneRow)) -> Write {
+    let mut row = kept.map(|kept| kept.value.clone()).unwrap_or_default();
+    row.pending += 1;
+    change(&mut row);
+    rows::put(keys::lane(lane), &row, None, rows::unchanged(kept))
+}

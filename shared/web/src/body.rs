@@ -1,0 +1,34 @@
+//! Reads request bodies: at most so many bytes, within so much time (faults F43 and F44, threat T12). No other code
+//! reads a body.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use sameroom_engine::problem;
+
+use crate::BODY_MAX;
+
+/// How long a body may take to arrive.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Reads a body, or says what to answer instead.
+pub(crate) async fn read(body: Body) -> Result<Bytes, Response<Bytes>> {
+    let limited = Limited::new(body, BODY_MAX).collect();
+    match tokio::time::timeout(TIME_MAX, limited).await {
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+        Ok(Err(e)) if e.is::<LengthLimitError>() => {
+            let detail = format!("The body is longer than {BODY_MAX} bytes. Send less at once, and files by their URL.");
+            Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", &detail))
+        }
+        Ok(Err(_)) => {
+            Err(problem(StatusCode::BAD_REQUEST, "truncated", "The body ended before it was whole. Send it again."))
+        }
+        Err(_) => {
+            let detail = format!("The body took longer than {} seconds to arrive. Send it again.", TIME_MAX.as_secs());
+            Err(problem(StatusCode::REQUEST_TIMEOUT, "timeout", &detail))
+        }
+    }
+}
