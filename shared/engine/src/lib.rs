@@ -1,2 +1,3 @@
 //! The verbs of Sameroom. (being written)
+pub mod failpoint;
 pub mod ports;
