@@ -13,12 +13,14 @@ pub(crate) fn cause(error: &(dyn Error + 'static)) -> String {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return tls_cause(tls);
         }
-        if let Some(io) = error.downcast_ref::<io::Error>() {
-            // An io::Error with an inner one shows the inner one's source, and skips the inner one itself.
-            let inner = io.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            if let Some(words) = inner.map(tls_cause).or_else(|| io_cause(io.kind()).map(Into::into)) {
-                return words;
-            }
+        let io = error.downcast_ref::<io::Error>();
+        // An io::Error with another inside shows that one's source as its own, and so skips it.
+        if let Some(inner) = io.and_then(io::Error::get_ref) {
+            next = Some(inner);
+            continue;
+        }
+        if let Some(words) = io.and_then(|io| io_cause(io.kind())) {
+            return words.into();
         }
         last = error;
         next = error.source();

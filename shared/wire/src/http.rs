@@ -89,9 +89,10 @@ impl HttpClient {
         let client = self.client().await?;
 
         let turns = self.turns(&site);
-        let Ok(Ok(_turn)) = timeout_at(deadline, turns.acquire()).await else {
+        let turn = timeout_at(deadline, turns.acquire()).await;
+        if !matches!(turn, Ok(Ok(_))) || Instant::now() >= deadline {
             return Err(NoAnswer::Unreachable(format!("{site}: too many requests to it are under way")));
-        };
+        }
 
         let mut outgoing = reqwest::Request::new(parts.method, url);
         *outgoing.headers_mut() = parts.headers;

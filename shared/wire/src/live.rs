@@ -63,3 +63,43 @@ impl Wire for LiveWire {
         outcome
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sameroom_model::{Action, Identity, Lane, Origin, RoomRef, Text, Timestamp};
+
+    use super::*;
+    use crate::testing::loopback;
+
+    #[tokio::test]
+    async fn a_delivery_to_an_account_without_a_connection_comes_again() {
+        let http = HttpClient::new(loopback(), Arc::default(), crate::Limits::default());
+        let wire = LiveWire { http: Arc::new(http), sessions: Registry::default() };
+        let room = RoomRef { account: "a".into(), key: "r".into() };
+        let delivery = Delivery {
+            id: "d".into(),
+            lane: Lane { from: room.clone(), to: room },
+            origin: Origin { event: "e".into(), key: None, at: Timestamp::UNIX_EPOCH },
+            author: None,
+            shown: String::new(),
+            action: Action::Notice { body: Text::default() },
+            copies: Vec::new(),
+        };
+        let account = Account {
+            id: "a".into(),
+            owner: "o".into(),
+            platform: "toy".into(),
+            endpoint: "toy://host".into(),
+            identity: Identity { key: None, name: "bot@host".into() },
+            settings: serde_json::Value::Null,
+            secrets: sameroom_model::Sealed::default(),
+            state: sameroom_model::AccountState::Ok,
+            unknown: serde_json::Map::new(),
+        };
+        let why = "bot@host is not connected yet".into();
+        assert_eq!(
+            wire.session(&account, delivery).await.unwrap(),
+            Outcome::Retry { after: None, why, sent: Sent::Unreachable }
+        );
+    }
+}

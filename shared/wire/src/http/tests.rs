@@ -285,13 +285,14 @@ async fn requests_to_one_site_are_bounded_and_the_rest_wait_their_turn() {
 
 #[tokio::test]
 async fn a_site_that_takes_all_turns_is_unreachable_for_the_rest() {
-    let url = answers("").await;
+    let url = answers(OK).await;
     let client = client(loopback(), Limits { per_site: 1, ..quick() });
-    let slow = client.send(post(&url));
-    let waits = client.send(post(&url));
-    let (first, second) = futures_util::future::join(slow, waits).await;
-    assert!(matches!(first, Err(NoAnswer::Broken(_))), "{first:?}");
-    assert!(matches!(second, Err(NoAnswer::Unreachable(_))), "{second:?}");
+    let turns = client.turns(url.trim_start_matches("http://").split('/').next().unwrap());
+    let taken = turns.acquire().await.unwrap();
+    let error = client.send(post(&url)).await.unwrap_err();
+    assert!(matches!(&error, NoAnswer::Unreachable(why) if why.contains("too many requests")), "{error:?}");
+    drop(taken);
+    assert!(client.send(post(&url)).await.is_ok());
 }
 
 #[tokio::test]
@@ -328,7 +329,11 @@ async fn f56_tls_is_verified_by_ca_and_name() {
         trusting("bad.example", Some(&ca)).send(post(&bad)).await.unwrap_err(),
         unreachable(&format!("bad.example:{port}: its certificate is for another name"))
     );
-    let plain = answers(OK).await.replace("http:", "https:");
-    let error = trusting("x", None).send(post(&plain)).await.unwrap_err();
+    let plain = server(|_, mut stream: TcpStream| async move {
+        let _ = stream.write_all(b"220 hello\r\n").await;
+        let _ = stream.read_u8().await;
+    })
+    .await;
+    let error = trusting("x", None).send(post(&format!("https://{plain}/"))).await.unwrap_err();
     assert!(error.to_string().ends_with("it does not speak TLS on that port"), "{error}");
 }
