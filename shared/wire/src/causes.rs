@@ -1,0 +1,60 @@
+//! Says in a few plain words why a connection failed. Looks only at kinds of errors, never at what was sent.
+
+use std::error::Error;
+use std::io::{self, ErrorKind};
+
+use rustls::CertificateError;
+
+/// The cause, as the end of a sentence that begins with the site's name and a colon.
+pub(crate) fn cause(error: &(dyn Error + 'static)) -> String {
+    let mut last = error;
+    let mut next = Some(error);
+    while let Some(error) = next {
+        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+            return tls_cause(tls);
+        }
+        let io = error.downcast_ref::<io::Error>();
+        // An io::Error with another inside shows that one's source as its own, and so skips it.
+        if let Some(inner) = io.and_then(io::Error::get_ref) {
+            next = Some(inner);
+            continue;
+        }
+        if let Some(words) = io.and_then(|io| io_cause(io.kind())) {
+            return words.into();
+        }
+        last = error;
+        next = error.source();
+    }
+    last.to_string()
+}
+
+fn io_cause(kind: ErrorKind) -> Option<&'static str> {
+    Some(match kind {
+        ErrorKind::ConnectionRefused => "the connection was refused",
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted => "the connection was reset",
+        ErrorKind::BrokenPipe | ErrorKind::UnexpectedEof | ErrorKind::NotConnected => "the connection was cut",
+        ErrorKind::TimedOut => "it did not answer in time",
+        ErrorKind::HostUnreachable | ErrorKind::NetworkUnreachable => "there is no route to it",
+        _ => return None,
+    })
+}
+
+fn tls_cause(error: &rustls::Error) -> String {
+    use rustls::Error::{InvalidCertificate, InvalidMessage};
+    match error {
+        InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+            "its certificate is for another name".into()
+        }
+        InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "its certificate has expired".into()
+        }
+        InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+            "its certificate is not valid yet".into()
+        }
+        InvalidCertificate(CertificateError::UnknownIssuer) => {
+            "its certificate is from an issuer that is not trusted here; the operator can trust a CA file".into()
+        }
+        InvalidMessage(_) => "it does not speak TLS on that port".into(),
+        other => format!("TLS failed: {other}"),
+    }
+}

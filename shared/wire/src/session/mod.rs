@@ -1,0 +1,152 @@
+//! Runs a held connection: drives a platform's [`Session`] with bytes, deliveries and time, and carries out what it
+//! wants done. One task a session, no polling. It must not know any platform, nor where events are kept: that is the
+//! [`Sink`]'s.
+
+mod conn;
+mod driver;
+mod gate;
+mod notes;
+mod steady;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use sameroom_engine::ports::{Clock, Unavailable};
+use sameroom_model::{AccountState, Availability, Delivery, Event, Identity, Outcome, RoomKey, Sent};
+use sameroom_platforms::{Joined, Session};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::Dialer;
+use driver::Driver;
+use gate::Gate;
+
+/// How many deliveries wait for the session to take them; more are answered with a retry at once.
+const QUEUE: usize = 256;
+
+/// Where what a session tells is kept.
+///
+/// Calls come one after the other, in the order in which the session told things, except that marks may come later
+/// than the events after them. A call that fails is made again, with the same arguments, until it succeeds; meanwhile
+/// nothing more is read from the connection. So events must collapse by their id.
+#[async_trait]
+pub trait Sink: Send + Sync + 'static {
+    /// Keeps events, in order, all or as many of the first as it can. `Ok` says that all are durable.
+    async fn events(&self, events: &[Event]) -> Result<(), Unavailable>;
+
+    /// Keeps how the account fares.
+    async fn state(&self, state: &AccountState) -> Result<(), Unavailable>;
+
+    /// Keeps who we are there.
+    async fn identity(&self, identity: &Identity) -> Result<(), Unavailable>;
+
+    /// Keeps how a room fares.
+    async fn room(&self, key: &RoomKey, availability: &Availability) -> Result<(), Unavailable>;
+
+    /// Keeps the mark of the last thing seen in a room. All events before it are durable.
+    async fn seen(&self, key: &RoomKey, mark: &str) -> Result<(), Unavailable>;
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was stopped.
+    Stopped,
+    /// It failed by a fault in our code. What was told before is kept; outcomes under way are unknown. To be started
+    /// again after a while, longer each time.
+    Panicked,
+}
+
+/// Starts a session in a task of its own. Nothing happens before [`Handle::rooms`] was called once. It ends by
+/// [`Handle::stop`], or once all handles are dropped.
+pub fn spawn(session: Box<dyn Session>, sink: Arc<dyn Sink>, dialer: Arc<Dialer>, clock: Arc<dyn Clock>) -> Handle {
+    let (jobs, queue) = mpsc::channel(QUEUE);
+    let (rooms, rooms_in) = watch::channel(None);
+    let (ended_in, ended) = watch::channel(None);
+    let stop = Arc::new(Notify::new());
+    let driver = Driver::new(session, sink, dialer, clock);
+    let inbox = driver::Inbox { queue, rooms: rooms_in, stop: Arc::clone(&stop) };
+    tokio::spawn(async move {
+        let end = driver.run(inbox).await;
+        ended_in.send_replace(Some(end));
+    });
+    Handle(Arc::new(Inner { jobs, rooms, stop, ended, gate: Mutex::default() }))
+}
+
+/// A running session. Clones are the same one.
+#[derive(Clone)]
+pub struct Handle(Arc<Inner>);
+
+struct Inner {
+    jobs: mpsc::Sender<Job>,
+    rooms: watch::Sender<Option<Vec<Joined>>>,
+    stop: Arc<Notify>,
+    ended: watch::Receiver<Option<Ended>>,
+    gate: Mutex<Gate>,
+}
+
+/// A delivery and who waits for its outcome.
+struct Job {
+    delivery: Delivery,
+    waiter: oneshot::Sender<Outcome>,
+}
+
+impl Handle {
+    /// Says in which rooms to be: all of them. If called again before the session took them, the last call counts.
+    pub fn rooms(&self, rooms: Vec<Joined>) {
+        self.0.rooms.send_replace(Some(rooms));
+    }
+
+    /// Hands over a delivery. See [`Wire::session`](sameroom_engine::ports::Wire::session).
+    pub fn deliver(&self, delivery: Delivery) -> oneshot::Receiver<Outcome> {
+        let (waiter, outcome) = oneshot::channel();
+        // Held until the delivery is queued: two callers of one lane must not pass each other in between.
+        let mut gate = self.0.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        if !gate.admits(&delivery) {
+            let _ = waiter.send(busy());
+            return outcome;
+        }
+        match self.0.jobs.try_send(Job { delivery, waiter }) {
+            Ok(()) => {}
+            Err(TrySendError::Full(job)) => {
+                gate.turned_away(&job.delivery);
+                let _ = job.waiter.send(busy());
+            }
+            Err(TrySendError::Closed(job)) => {
+                let _ = job.waiter.send(Outcome::Retry {
+                    after: None,
+                    why: "the connection is being ended".into(),
+                    sent: Sent::Unreachable,
+                });
+            }
+        }
+        outcome
+    }
+
+    /// Says goodbye and ends: waiting deliveries are settled as retry, what the session told is kept, what it wrote is
+    /// sent. Takes 10 s at most for the session and as long again for the sink.
+    pub async fn stop(&self) -> Ended {
+        self.0.stop.notify_one();
+        self.ended().await
+    }
+
+    /// Waits until it has ended, and says how.
+    pub async fn ended(&self) -> Ended {
+        let mut ended = self.0.ended.clone();
+        // No value and no sender: the task itself died.
+        ended.wait_for(Option::is_some).await.ok().and_then(|end| *end).unwrap_or(Ended::Panicked)
+    }
+}
+
+impl fmt::Debug for Handle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Handle").field("ended", &*self.0.ended.borrow()).finish_non_exhaustive()
+    }
+}
+
+fn busy() -> Outcome {
+    Outcome::retry("too many deliveries wait for this connection")
+}
