@@ -29,12 +29,7 @@ pub trait Platform: Send + Sync + 'static {
     /// `/hooks/{platform}/{account}`; its body is within the engine's cap.
     ///
     /// The default is for platforms that nothing calls.
-    fn receive(
-        &self,
-        account: &Opened,
-        request: &http::Request<Bytes>,
-        now: Timestamp,
-    ) -> Result<Webhook, Rejected> {
+    fn receive(&self, account: &Opened, request: &http::Request<Bytes>, now: Timestamp) -> Result<Webhook, Rejected> {
         let _ = (account, request, now);
         Err(Rejected::Unauthorized)
     }
@@ -43,15 +38,27 @@ pub trait Platform: Send + Sync + 'static {
     /// once the one before it is [`Outcome::Done`]. Called for [`crate::Carrier::Http`] alone.
     ///
     /// An outcome as error says that there is nothing to send: the delivery is settled with it.
-    fn render(&self, account: &Opened, delivery: &Delivery, now: Timestamp) -> Result<Vec<http::Request<Bytes>>, Outcome> {
+    fn render(
+        &self,
+        account: &Opened,
+        delivery: &Delivery,
+        now: Timestamp,
+    ) -> Result<Vec<http::Request<Bytes>>, Outcome> {
         let _ = (account, delivery, now);
         Err(Outcome::refused("this platform takes no requests"))
     }
 
-    /// Judges the answer to one request of [`Platform::render`]. Keys in [`Outcome::Done`] are those that this request
-    /// made.
-    fn settle(&self, account: &Opened, delivery: &Delivery, response: &http::Response<Bytes>, now: Timestamp) -> Outcome {
-        let _ = (account, delivery, response, now);
+    /// Judges the answer to one request of [`Platform::render`]: `part` is its place there, from 0. Keys in
+    /// [`Outcome::Done`] are those that this request made.
+    fn settle(
+        &self,
+        account: &Opened,
+        delivery: &Delivery,
+        part: usize,
+        response: &http::Response<Bytes>,
+        now: Timestamp,
+    ) -> Outcome {
+        let _ = (account, delivery, part, response, now);
         Outcome::refused("this platform takes no requests")
     }
 
