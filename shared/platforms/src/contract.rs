@@ -48,16 +48,17 @@ pub trait Platform: Send + Sync + 'static {
         Err(Outcome::refused("this platform takes no requests"))
     }
 
-    /// Judges the answer to one request of [`Platform::render`]. Keys in [`Outcome::Done`] are those that this request
-    /// made.
+    /// Judges the answer to one request of [`Platform::render`]: `part` is its place there, from 0. Keys in
+    /// [`Outcome::Done`] are those that this request made.
     fn settle(
         &self,
         account: &Opened,
         delivery: &Delivery,
+        part: usize,
         response: &http::Response<Bytes>,
         now: Timestamp,
     ) -> Outcome {
-        let _ = (account, delivery, response, now);
+        let _ = (account, delivery, part, response, now);
         Outcome::refused("this platform takes no requests")
     }
 

@@ -3,9 +3,13 @@
 //! No sockets, no clock, no async, no randomness: time, bytes and seeds are arguments. What a platform is asked to do
 //! is the contract in [`contract`]; what it can do is data in [`capabilities`].
 
+pub mod answers;
 pub mod capabilities;
 pub mod contract;
 pub mod session;
+#[cfg(test)]
+#[macro_use]
+mod suite;
 
 pub use capabilities::{AuthorShown, Capabilities, Carrier, Echo, Files, Limit, Once, Rate, Support, Unit};
 pub use contract::{
@@ -22,7 +26,10 @@ macro_rules! platforms {
     };
 }
 
-platforms! {}
+platforms! {
+    local => Local,
+    webhook => Webhook,
+}
 
 /// Every platform, in order of name.
 pub fn all() -> &'static [&'static dyn Platform] {

@@ -1,0 +1,232 @@
+//! The laws of held connections: whatever comes, a session does not panic, can always be drained, does not ask to be
+//! woken for nothing, and settles each delivery once.
+
+use std::collections::BTreeSet;
+
+use super::*;
+use crate::{Input, Output, Session};
+
+pub(crate) fn session_survives_anything(fixture: &Fixture) {
+    let Some(held) = &fixture.session else { return };
+    let kinds = deliveries(fixture).len();
+    let bytes = proptest::collection::vec(any::<u8>(), 0..64);
+    let piece = (any::<prop::sample::Index>(), 1_usize..200, proptest::option::of(any::<u8>()));
+    let deed = prop_oneof![
+        4 => piece.prop_map(|(at, length, flip)| Deed::Piece(at, length, flip)),
+        2 => bytes.prop_map(Deed::Bytes),
+        3 => (0..kinds).prop_map(Deed::Deliver),
+        3 => Just(Deed::Connection(true)),
+        1 => Just(Deed::Connection(false)),
+        3 => (1_i64..400).prop_map(Deed::Wait),
+        1 => Just(Deed::Rooms),
+    ];
+    check(256, &(proptest::collection::vec(deed, 0..60), any::<u64>()), |(deeds, seed)| {
+        let mut driver = Driver::new(fixture, seed);
+        driver.rooms(held);
+        deeds.into_iter().for_each(|deed| driver.does(fixture, held, deed));
+        driver.stop();
+    });
+}
+
+pub(crate) fn session_reads_bytes_cut_anywhere(fixture: &Fixture) {
+    let Some(held) = &fixture.session else { return };
+    let told = |pieces: &mut dyn Iterator<Item = &[u8]>| {
+        let mut driver = Driver::new(fixture, 7);
+        driver.rooms(held);
+        driver.connect();
+        pieces.for_each(|piece| driver.received(piece));
+        (driver.told.concat(), driver.sent)
+    };
+    let whole = told(&mut std::iter::once(held.transcript));
+    assert_eq!(whole, told(&mut held.transcript.chunks(1)), "byte by byte");
+    for cut in 0..held.transcript.len() {
+        let (head, tail) = held.transcript.split_at(cut);
+        assert_eq!(whole, told(&mut [head, tail].into_iter()), "cut at {cut}");
+    }
+}
+
+pub(crate) fn session_stops(fixture: &Fixture) {
+    let Some(held) = &fixture.session else { return };
+    // At once, while connecting, connected, and after everything was said.
+    Driver::new(fixture, 1).stop();
+    for step in 0..3 {
+        let mut driver = Driver::new(fixture, 1);
+        driver.rooms(held);
+        for index in 0..deliveries(fixture).len() {
+            driver.does(fixture, held, Deed::Deliver(index));
+        }
+        if step > 0 {
+            driver.connect();
+        }
+        if step > 1 {
+            driver.received(held.transcript);
+        }
+        driver.stop();
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Deed {
+    /// A piece of the transcript, with a byte changed.
+    Piece(prop::sample::Index, usize, Option<u8>),
+    Bytes(Vec<u8>),
+    Deliver(usize),
+    /// Opens the connection, or loses it.
+    Connection(bool),
+    /// Seconds go by.
+    Wait(i64),
+    Rooms,
+}
+
+/// Drives a session as the law of `session.rs` says, and watches it.
+struct Driver {
+    session: Box<dyn Session>,
+    secrets: Secrets,
+    now: Timestamp,
+    dialing: bool,
+    open: bool,
+    stopped: bool,
+    delivered: usize,
+    owed: BTreeSet<DeliveryId>,
+    /// Everything said but bytes, and the bytes.
+    told: Vec<String>,
+    sent: Vec<u8>,
+}
+
+impl Driver {
+    fn new(fixture: &Fixture, seed: u64) -> Self {
+        let session = fixture.platform.session(&fixture.account, seed).expect("Carrier::Session has sessions");
+        Self {
+            session,
+            secrets: fixture.account.secrets.clone(),
+            now: now(),
+            dialing: false,
+            open: false,
+            stopped: false,
+            delivered: 0,
+            owed: BTreeSet::new(),
+            told: Vec::new(),
+            sent: Vec::new(),
+        }
+    }
+
+    fn does(&mut self, fixture: &Fixture, held: &Held, deed: Deed) {
+        match deed {
+            Deed::Piece(at, length, flip) => {
+                let at = at.index(held.transcript.len());
+                let mut piece = held.transcript[at..held.transcript.len().min(at + length)].to_vec();
+                if let (Some(flip), Some(byte)) = (flip, piece.last_mut()) {
+                    *byte = flip;
+                }
+                self.received(&piece);
+            }
+            Deed::Bytes(bytes) => self.received(&bytes),
+            Deed::Deliver(index) => {
+                let (_, mut delivery) = deliveries(fixture).swap_remove(index);
+                delivery.id = format!("dlv_{}", self.delivered).into();
+                self.delivered += 1;
+                self.owed.insert(delivery.id.clone());
+                self.handle(Input::Deliver(Box::new(delivery)));
+            }
+            Deed::Connection(true) => self.connect(),
+            Deed::Connection(false) if self.open || self.dialing => {
+                (self.open, self.dialing) = (false, false);
+                self.handle(Input::Closed("the connection was reset"));
+            }
+            Deed::Connection(false) => {}
+            Deed::Wait(seconds) => self.wait(self.now + SignedDuration::from_secs(seconds)),
+            Deed::Rooms => self.rooms(held),
+        }
+    }
+
+    fn rooms(&mut self, held: &Held) {
+        self.handle(Input::Rooms(vec![held.joined.clone()]));
+    }
+
+    fn connect(&mut self) {
+        if self.dialing {
+            (self.open, self.dialing) = (true, false);
+            self.handle(Input::Opened);
+        }
+    }
+
+    fn received(&mut self, bytes: &[u8]) {
+        if self.open {
+            self.handle(Input::Received(bytes));
+        }
+    }
+
+    /// Lets time go by, waking the session when it asks to be.
+    fn wait(&mut self, until: Timestamp) {
+        for _ in 0..10_000 {
+            match self.session.wakes_at().filter(|at| *at <= until) {
+                Some(at) => self.now = at.max(self.now),
+                None => {
+                    self.now = until;
+                    return;
+                }
+            }
+            self.handle(Input::Wake);
+        }
+        panic!("woken 10,000 times before {until}");
+    }
+
+    fn stop(mut self) {
+        self.handle(Input::Stop);
+        for _ in 0..100 {
+            if self.stopped {
+                break;
+            }
+            let at = self.session.wakes_at().expect("a session that stops says when it goes on");
+            self.now = at.max(self.now);
+            self.handle(Input::Wake);
+        }
+        assert!(self.stopped, "Stopped comes");
+        assert!(self.owed.is_empty(), "never settled: {:?}", self.owed);
+    }
+
+    fn handle(&mut self, input: Input<'_>) {
+        let woken = matches!(input, Input::Wake);
+        self.session.handle(input, self.now);
+        self.drain();
+        if self.stopped {
+            assert!(self.session.poll().is_none(), "nothing follows Stopped");
+        } else if woken {
+            let next = self.session.wakes_at();
+            assert!(next.is_none_or(|at| at > self.now), "woken at {}, it wants to be woken at {next:?}", self.now);
+        }
+    }
+
+    fn drain(&mut self) {
+        for _ in 0..100_000 {
+            let Some(output) = self.session.poll() else { return };
+            assert!(!self.stopped, "nothing follows Stopped");
+            if let Output::Send(bytes) = output {
+                assert!(self.open, "bytes are sent into an open connection");
+                self.sent.extend(bytes);
+                continue;
+            }
+            let shown = format!("{output:?}\n");
+            for (name, secret) in self.secrets.expose() {
+                assert!(!shown.contains(secret), "the secret {name} shows");
+            }
+            self.told.push(shown);
+            match output {
+                Output::Open(_) => {
+                    assert!(!self.open && !self.dialing, "one connection at a time");
+                    self.dialing = true;
+                }
+                Output::Close => (self.open, self.dialing) = (false, false),
+                Output::Settled { id, .. } => assert!(self.owed.remove(&id), "{id}: settled, and not owed"),
+                Output::Stopped => self.stopped = true,
+                Output::Send(_)
+                | Output::Event(_)
+                | Output::Identity(_)
+                | Output::State(_)
+                | Output::Room { .. }
+                | Output::Seen { .. } => {}
+            }
+        }
+        panic!("100,000 outputs after one input");
+    }
+}
