@@ -34,7 +34,8 @@ impl Runtime {
         let options = SqliteOptions {
             durable: settings.durable,
             dedup_window: settings.dedup_window,
-            ..SqliteOptions::new(clock.clone())
+            clock: clock.clone(),
+            max_size: None,
         };
         let store = Sqlite::open(&settings.data, options)?;
         let vault = Arc::new(KeyFile::open(&settings.data)?);

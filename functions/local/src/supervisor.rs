@@ -104,26 +104,23 @@ struct Ear {
 
 #[async_trait]
 impl Sink for Ear {
-    async fn event(&self, event: &Event) -> Result<(), Unavailable> {
-        self.engine.ingest(event).await
+    async fn events(&self, events: &[Event]) -> Result<(), Unavailable> {
+        self.engine.ingest(events).await
     }
 
-    async fn state(&self, state: AccountState) {
-        match self.engine.set_state(&self.account, state.clone()).await {
-            Ok(news) => self.say(&state, news),
-            Err(e) => tracing::error!(error = %e, "how an account fares can't be noted"),
-        }
+    async fn state(&self, state: &AccountState) -> Result<(), Unavailable> {
+        let news = self.engine.set_state(&self.account, state.clone()).await?;
+        self.say(state, news);
+        Ok(())
     }
 
-    async fn identity(&self, identity: Identity) {
-        if let Err(e) = self.engine.set_identity(&self.account, identity).await {
-            tracing::error!(error = %e, "who we are can't be noted");
-        }
+    async fn identity(&self, identity: &Identity) -> Result<(), Unavailable> {
+        self.engine.set_identity(&self.account, identity.clone()).await.map(drop)
     }
 
-    async fn room(&self, key: RoomKey, availability: Availability) {
-        let room = RoomRef { account: self.account.clone(), key };
-        if let Availability::Closed(why) = &availability {
+    async fn room(&self, key: &RoomKey, availability: &Availability) -> Result<(), Unavailable> {
+        let room = RoomRef { account: self.account.clone(), key: key.clone() };
+        if let Availability::Closed(why) = availability {
             tracing::warn!(room = %room.key, account = %self.name, why, "a room can't be used");
             if !self.quiet {
                 eprintln!("{} {}: {why}", output::bad("✗"), room.key);
@@ -135,18 +132,14 @@ impl Sink for Ear {
             room,
             at,
             author: None,
-            kind: EventKind::Availability(availability),
+            kind: EventKind::Availability(availability.clone()),
         };
-        if let Err(e) = self.engine.ingest(&event).await {
-            tracing::error!(error = %e, "how a room fares can't be told");
-        }
+        self.engine.ingest(&[event]).await
     }
 
-    async fn seen(&self, key: RoomKey, mark: String) {
-        let room = RoomRef { account: self.account.clone(), key };
-        if let Err(e) = self.engine.set_seen(&room, &mark).await {
-            tracing::error!(error = %e, "what was seen last can't be noted");
-        }
+    async fn seen(&self, key: &RoomKey, mark: &str) -> Result<(), Unavailable> {
+        let room = RoomRef { account: self.account.clone(), key: key.clone() };
+        self.engine.set_seen(&room, mark).await
     }
 }
 

@@ -85,7 +85,7 @@ impl Engine {
         };
         let total = requests.len();
         for (i, request) in requests.into_iter().enumerate().skip(copy.parts) {
-            match self.exchange(*platform, opened, delivery, request).await {
+            match self.exchange(*platform, opened, delivery, i, request).await {
                 Outcome::Done { keys } => {
                     copy.keys.extend(keys);
                     copy.parts += 1;
@@ -108,10 +108,11 @@ impl Engine {
         platform: &dyn Platform,
         opened: &Opened,
         delivery: &Delivery,
+        part: usize,
         request: http::Request<bytes::Bytes>,
     ) -> Outcome {
         match self.inner.wire.http(&opened.account, request).await {
-            Ok(response) => platform.settle(opened, delivery, &response, self.inner.clock.now()),
+            Ok(response) => platform.settle(opened, delivery, part, &response, self.inner.clock.now()),
             Err(NoAnswer::Unreachable(why)) => Outcome::Retry { after: None, why, sent: Sent::Unreachable },
             Err(NoAnswer::Broken(why)) => Outcome::Retry { after: None, why, sent: Sent::Maybe },
             Err(NoAnswer::Forbidden(why)) => Outcome::Disconnected { why },

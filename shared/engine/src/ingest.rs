@@ -31,13 +31,13 @@ impl Engine {
         }
     }
 
-    /// Takes in an event that a held connection read. Once this returns without error it is durable.
-    pub async fn ingest(&self, event: &Event) -> Result<(), Unavailable> {
+    /// Takes in events that a held connection read, in order. Once this returns without error they are durable.
+    pub async fn ingest(&self, events: &[Event]) -> Result<(), Unavailable> {
         let lag = self.inner.store.lag(QueueName::Events);
         if lag > self.inner.config.lag_slow {
             tokio::time::sleep(slowness(lag)).await;
         }
-        self.accept(std::slice::from_ref(event)).await
+        self.accept(events).await
     }
 
     async fn accept(&self, events: &[Event]) -> Result<(), Unavailable> {

@@ -13,7 +13,7 @@ use sameroom_model::{
     Action, Delivery, Event, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef, Sent, Text, Timestamp,
 };
 use sameroom_platforms::Echo;
-use sameroom_text::excerpt;
+use sameroom_text::names::excerpt;
 use tokio::sync::oneshot;
 
 use crate::accounts::Open;

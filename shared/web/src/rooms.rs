@@ -13,7 +13,8 @@ use http::StatusCode;
 use sameroom_engine::ports::Unavailable;
 use sameroom_engine::{Engine, Entry, problem};
 use sameroom_model::{MessageKey, Room, RoomRef};
-use sameroom_text::{excerpt, html};
+use sameroom_text::html;
+use sameroom_text::names::excerpt;
 use serde_json::{Value, json};
 use tokio::sync::broadcast;
 

@@ -15,8 +15,12 @@ use crate::{Handle, HttpClient};
 /// Reaches platforms.
 #[derive(Clone, Debug)]
 pub struct LiveWire {
-    /// Sends requests.
-    pub http: Arc<HttpClient>,
+    /// Sends requests for accounts that are trusted with the addresses they name.
+    pub trusted: Arc<HttpClient>,
+    /// Sends requests for all others, behind the address guard.
+    pub guarded: Arc<HttpClient>,
+    /// Which accounts are trusted.
+    pub trusts: fn(&Account) -> bool,
     /// The held connections.
     pub sessions: Registry,
 }
@@ -49,8 +53,9 @@ impl Registry {
 
 #[async_trait]
 impl Wire for LiveWire {
-    async fn http(&self, _account: &Account, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
-        self.http.send(request).await
+    async fn http(&self, account: &Account, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
+        let client = if (self.trusts)(account) { &self.trusted } else { &self.guarded };
+        client.send(request).await
     }
 
     fn session(&self, account: &Account, delivery: Delivery) -> oneshot::Receiver<Outcome> {

@@ -1,0 +1,230 @@
+//! `sameroom serve`, `sameroom connect` and `sameroom` alone: opens the data folder, connects what is to be connected,
+//! serves until it is told to stop, and then ends in order.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sameroom_engine::{Engine, Pump};
+use sameroom_model::{Identity, MadeBy, Room, RoomRef, Secrets, Tube};
+use sameroom_platforms::{Draft, RoomDraft};
+use sameroom_web::LOCAL_ACCOUNT;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::cli::ServeArgs;
+use crate::connect::{self, Pair};
+use crate::runtime::{Runtime, operator};
+use crate::settings::Settings;
+use crate::{output, server, supervisor};
+
+/// How long work that is under way may take to finish after we were told to stop.
+const PATIENCE: Duration = Duration::from_secs(9);
+/// The rooms of a newcomer.
+const FIRST_ROOMS: [&str; 2] = ["Kitchen", "Garden"];
+
+/// Runs until told to stop.
+pub(crate) fn main(args: &ServeArgs, pairs: Vec<Pair>, json: bool) -> anyhow::Result<()> {
+    let settings = Settings::load(args)?;
+    logging(&settings.log, json)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(std::thread::available_parallelism().map_or(2, |n| n.get().min(4)))
+        .enable_all()
+        .build()
+        .context("the program can't start its threads")?;
+    runtime.block_on(run(settings, pairs, json))
+}
+
+/// Logs to standard error: JSON lines for programs, short lines for people.
+pub(crate) fn logging(filter: &str, json: bool) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(filter)
+        .with_context(|| format!("'{filter}' is not a log filter; write for example warn, or sameroom_engine=debug"))?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json { builder.json().init() } else { builder.with_target(false).compact().init() }
+    Ok(())
+}
+
+async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result<()> {
+    // Bound first: a port in use is the commonest mistake, and nothing is changed by then.
+    let listener = bind(settings.listen).await?;
+    let address = listener.local_addr().context("the listen address can't be read")?;
+    let base = settings.public_url.as_ref().map_or_else(|| format!("http://{address}"), |url| {
+        url.as_str().trim_end_matches('/').to_owned()
+    });
+    let runtime = Arc::new(Runtime::open(&settings)?);
+    for pair in &pairs {
+        connect::make(&runtime.engine, &operator(), pair).await?;
+    }
+    let scene = scene(&runtime.engine).await?;
+    let (stop, stopping) = watch::channel(false);
+    let pump = Pump::start(&runtime.engine);
+    let sessions = tokio::spawn(supervisor::run(runtime.clone(), json, stopping.clone()));
+    let hint = scene.newcomer.then(try_next);
+    let router = sameroom_web::router(runtime.engine.clone(), hint);
+    let serving = tokio::spawn(server::run(listener, router, stopping.clone()));
+    announce(&settings, &base, &scene, json);
+
+    let outcome = tokio::select! {
+        name = told_to_stop() => {
+            tracing::info!(signal = name?, "stopping");
+            Ok(())
+        }
+        e = runtime.store.failed() => {
+            Err(anyhow::anyhow!("{e}; nothing accepted is lost: mend the disk and start again"))
+        }
+    };
+    // Intake first, then what is under way, then the connections.
+    let _ = stop.send(true);
+    let end = async {
+        pump.stop(PATIENCE).await;
+        let _ = sessions.await;
+        let _ = serving.await;
+    };
+    if tokio::time::timeout(PATIENCE, end).await.is_err() {
+        tracing::warn!("not everything ended in time; it comes again after the next start");
+    }
+    runtime.store.close().await.context("the store did not close in order; nothing is lost by that")?;
+    outcome
+}
+
+async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(address).await {
+        Ok(listener) => Ok(listener),
+        Err(e) if e.kind() == std::io::ErrorKind::AddrInUse => bail!(
+            "{address} is in use, perhaps by another Sameroom; choose another by --listen {}:{}",
+            address.ip(),
+            address.port().wrapping_add(1).max(1024)
+        ),
+        Err(e) => bail!("{address} can't be listened on ({e}); choose another address by --listen ADDR:PORT"),
+    }
+}
+
+async fn told_to_stop() -> anyhow::Result<&'static str> {
+    let mut terminate = signal(SignalKind::terminate()).context("signals can't be listened for")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be listened for")?;
+    Ok(tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    })
+}
+
+/// What is there to be seen.
+struct Scene {
+    /// Nothing is connected but the two rooms of a newcomer.
+    newcomer: bool,
+    /// Tubes, with the rooms at their ends.
+    tubes: Vec<(Tube, [Option<Room>; 2])>,
+    /// Rooms that live here.
+    local: Vec<Room>,
+}
+
+/// Looks at what is configured; makes the newcomer's rooms when that is nothing.
+async fn scene(engine: &Engine) -> anyhow::Result<Scene> {
+    if engine.tubes(&operator()).await?.is_empty() {
+        first_rooms(engine).await?;
+    }
+    let mut tubes = Vec::new();
+    for tube in engine.tubes(&operator()).await? {
+        let rooms = [engine.room(&tube.ends[0].room).await?, engine.room(&tube.ends[1].room).await?];
+        tubes.push((tube, rooms));
+    }
+    let here = |room: &RoomRef| room.account.as_str() == LOCAL_ACCOUNT;
+    Ok(Scene {
+        newcomer: tubes.iter().all(|(tube, _)| tube.ends.iter().all(|end| here(&end.room))),
+        tubes,
+        local: engine.rooms(&LOCAL_ACCOUNT.into()).await?,
+    })
+}
+
+/// Two rooms that live here, already connected.
+async fn first_rooms(engine: &Engine) -> anyhow::Result<()> {
+    let mut rooms = Vec::new();
+    local_account(engine).await?;
+    for name in FIRST_ROOMS {
+        rooms.push(local_room(engine, name).await?);
+    }
+    engine.connect([&operator(), &operator()], [&rooms[0].at, &rooms[1].at], MadeBy::Operator).await?;
+    Ok(())
+}
+
+/// The account that the rooms living here belong to.
+pub(crate) async fn local_account(engine: &Engine) -> anyhow::Result<()> {
+    let draft = Draft {
+        platform: "local",
+        endpoint: "local:".to_owned(),
+        identity: Identity { key: None, name: "Sameroom".to_owned() },
+        settings: serde_json::Value::Null,
+        secrets: Secrets::default(),
+    };
+    engine.add_account_as(LOCAL_ACCOUNT.into(), &operator(), &draft).await?;
+    Ok(())
+}
+
+async fn local_room(engine: &Engine, name: &str) -> anyhow::Result<Room> {
+    let draft = RoomDraft {
+        key: token()?.into(),
+        name: name.to_owned(),
+        site: "this Sameroom".to_owned(),
+        settings: serde_json::Value::Null,
+    };
+    Ok(engine.add_room(&LOCAL_ACCOUNT.into(), &draft).await?)
+}
+
+/// 256 random bits: whoever has it may come in.
+pub(crate) fn token() -> anyhow::Result<String> {
+    let mut bytes = [0; 32];
+    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| anyhow::anyhow!("the system gives no randomness"))?;
+    Ok(URL_SAFE_NO_PAD.encode(bytes))
+}
+
+fn announce(settings: &Settings, base: &str, scene: &Scene, json: bool) {
+    let page = page(base, scene);
+    if json {
+        let tubes: Vec<_> = scene.tubes.iter().map(|(tube, rooms)| json!({"id": tube.id, "rooms": rooms})).collect();
+        println!("{}", json!({"ready": true, "url": base, "page": page, "tubes": tubes, "data": settings.data}));
+        return;
+    }
+    println!("{} is ready on {base}", output::bold("Sameroom"));
+    if let (true, Some(page)) = (scene.newcomer, &page) {
+        println!("\nTwo rooms, already connected. Open this page and type in one of them:\n");
+        println!("  {}\n", output::bold(page));
+        try_next().iter().for_each(|line| println!("{line}"));
+    } else {
+        println!();
+        for (tube, rooms) in &scene.tubes {
+            let name = |room: &Option<Room>| {
+                room.as_ref().map_or_else(|| "(gone)".to_owned(), |room| format!("{} on {}", room.name, room.site))
+            };
+            println!("  {} ⇄ {}  {}", name(&rooms[0]), name(&rooms[1]), output::dim(tube.id.as_str()));
+            for end in &tube.ends {
+                if end.room.account.as_str().starts_with("webhook-") {
+                    println!("      {}", output::dim(&format!("POST {base}/hooks/webhook/{}", end.room.account)));
+                }
+            }
+        }
+        if let Some(page) = page {
+            println!("\nRooms that live here: {page}");
+        }
+    }
+    println!("\n{}", output::dim(&format!("Data: {} · stop with Ctrl-C", settings.data.display())));
+}
+
+fn page(base: &str, scene: &Scene) -> Option<String> {
+    let tokens: Vec<&str> = scene.local.iter().take(4).map(|room| room.at.key.as_str()).collect();
+    (!tokens.is_empty()).then(|| format!("{base}/rooms/{}", tokens.join("~")))
+}
+
+fn try_next() -> Vec<String> {
+    vec![
+        "Then connect rooms of your own, for example two IRC channels on two networks:".to_owned(),
+        String::new(),
+        "  sameroom connect ircs://irc.libera.chat/#one irc://irc.example.org/#two".to_owned(),
+        String::new(),
+        "`sameroom platforms` lists what can be connected, and how each room is named.".to_owned(),
+    ]
+}
