@@ -342,7 +342,8 @@ pub async fn producers_and_consumers_lose_nothing(store: impl Subject) {
                 (Arc::clone(&store), Arc::clone(&open), Arc::clone(&came), Arc::clone(&left));
             tokio::spawn(async move {
                 while left.load(Ordering::SeqCst) > 0 {
-                    let lease = store.store().lease(QueueName::Events, 1 + consumer * 3);
+                    let leasing = store.store();
+                    let lease = leasing.lease(QueueName::Events, 1 + consumer * 3);
                     let Ok(batch) = tokio::time::timeout(Duration::from_millis(100), lease).await else { continue };
                     let mut batch = batch.unwrap();
                     assert!(open.lock().unwrap().insert(batch.group.clone()), "{} is leased twice", batch.group);
