@@ -185,7 +185,7 @@ async fn expired_rows_and_ids_are_forgotten() {
     let options = SqliteOptions { clock: Arc::new(clock.clone()), ..SqliteOptions::default() };
     let store = Sqlite::open(folder.path(), options).unwrap();
     for n in 0..500 {
-        let expires = (n % 10 > 0).then(|| clock.now() + Duration::from_secs(60));
+        let expires = (n % 10 > 0).then(|| clock.now() + Duration::from_mins(1));
         let write = Write::Put { key: key(&format!("{n:03}")), body: vec![7; 100], expires, when: When::Always };
         let commit = Commit { writes: vec![write], sends: vec![job("g", &n.to_string())], ..Commit::default() };
         store.commit(commit).await.unwrap();

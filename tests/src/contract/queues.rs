@@ -363,10 +363,10 @@ pub async fn producers_and_consumers_lose_nothing(store: impl Subject) {
     for task in producers.into_iter().chain(consumers) {
         task.await.unwrap();
     }
-    let came = came.lock().unwrap();
+    let came = std::mem::take(&mut *came.lock().unwrap());
     assert_eq!(came.len(), PRODUCERS * EACH);
     let mut last: BTreeMap<(&str, usize), usize> = BTreeMap::new();
-    for (group, text) in &*came {
+    for (group, text) in &came {
         let (producer, n) = text.split_once(' ').unwrap();
         let (producer, n): (usize, usize) = (producer.parse().unwrap(), n.parse().unwrap());
         assert!(last.insert((group, producer), n).is_none_or(|before| before < n), "{group}: {text} came late");

@@ -49,7 +49,7 @@ pub async fn conditions_hold_or_nothing_happens(store: impl Subject) {
     }
     assert_eq!(
         (store.text("a").await, store.text("b").await, store.text("gone").await),
-        ("one".into(), "".into(), "".into())
+        ("one".into(), String::new(), String::new())
     );
     assert_eq!(store.row("a").await.unwrap().version, 1);
 }

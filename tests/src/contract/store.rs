@@ -146,8 +146,9 @@ pub(super) fn delete(sort: &str, when: When) -> Write {
     Write::Delete { key: key(sort), when }
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "numbers and texts alike, as they are")]
 /// An event with that text.
-pub(super) fn job(group: &str, body: impl ToString) -> NewJob {
+pub(super) fn job(group: &str, body: impl std::fmt::Display) -> NewJob {
     NewJob {
         queue: QueueName::Events,
         group: group.into(),
