@@ -1,1 +1,3 @@
+//! What tests of more than one crate share: contract suites that every adapter passes.
 
+pub mod contract;

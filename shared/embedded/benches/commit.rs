@@ -66,7 +66,7 @@ async fn measure<F: Future<Output = ()> + Send>(
     for caller in callers {
         caller.await.unwrap();
     }
-    (began.elapsed(), self::cpu() - cpu)
+    (began.elapsed(), self::cpu().saturating_sub(cpu))
 }
 
 async fn insert(store: Arc<Sqlite>, n: u64) {

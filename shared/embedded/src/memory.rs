@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::ops::Bound;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -314,11 +315,11 @@ impl State {
     /// The group that could run and has waited longest, and since when.
     fn first(&self, queue: QueueName, now: Timestamp) -> Option<(Timestamp, String)> {
         let mut first: Option<(Timestamp, u64, String)> = None;
-        let mut last_group = None;
-        for ((name, group, id), job) in &self.jobs {
-            if *name != queue || last_group.replace(group) == Some(group) {
-                continue;
-            }
+        let mut from = Bound::Included((queue, String::new(), 0));
+        while let Some(((name, group, id), job)) = self.jobs.range((from, Bound::Unbounded)).next()
+            && *name == queue
+        {
+            from = Bound::Excluded((queue, group.clone(), u64::MAX));
             let place = (queue, group.clone());
             if job.ready > now || self.leased.contains_key(&place) {
                 continue;

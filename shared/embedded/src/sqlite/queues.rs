@@ -80,11 +80,12 @@ struct Queue {
 }
 
 /// Both queues.
-#[derive(Default)]
 pub(super) struct Queues {
     both: [Queue; 2],
     leases: HashMap<u64, Lease>,
+    /// Bytes of bodies in buffers, and how many there may be.
     buffered: usize,
+    room: usize,
     /// The newest id that was told here. A page must not go beyond it.
     published: i64,
     closed: bool,
@@ -141,7 +142,7 @@ impl Queues {
         let index = queue.group(&job.group);
         let group = &mut queue.groups[index];
         let size = job.body.len();
-        if group.on_disk > 0 || group.buffer.len() >= GROUP_JOBS || self.buffered + size > BUFFER_BYTES {
+        if group.on_disk > 0 || group.buffer.len() >= GROUP_JOBS || self.buffered + size > self.room {
             group.on_disk += 1;
         } else {
             self.buffered += size;
@@ -215,7 +216,7 @@ impl Queues {
                 group: Arc::clone(&group.name),
                 after: group.seen,
                 upto: self.published,
-                limit: if self.buffered < BUFFER_BYTES { GROUP_JOBS } else { max.clamp(1, LEASE_MAX) },
+                limit: if self.buffered < self.room { GROUP_JOBS } else { max.clamp(1, LEASE_MAX) },
                 index,
             });
         }
@@ -286,6 +287,19 @@ impl Queues {
     /// The ids of the jobs that are leased.
     pub(super) fn leased(&self) -> Vec<i64> {
         self.leases.keys().map(|id| *id as i64).collect()
+    }
+}
+
+impl Default for Queues {
+    fn default() -> Self {
+        Self {
+            both: <_>::default(),
+            leases: HashMap::new(),
+            buffered: 0,
+            room: BUFFER_BYTES,
+            published: 0,
+            closed: false,
+        }
     }
 }
 
@@ -367,5 +381,173 @@ pub(super) fn place(queue: QueueName) -> usize {
     match queue {
         QueueName::Events => 0,
         QueueName::Outbox => 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// What a disk would hold, and what is under lease.
+    #[derive(Default)]
+    struct World {
+        queues: Queues,
+        disk: BTreeMap<i64, (String, u32, Option<Instant>)>,
+        leased: BTreeMap<String, Vec<i64>>,
+        last: i64,
+        now: Option<Instant>,
+    }
+
+    impl World {
+        fn send(&mut self, group: u8, delay: u8) {
+            let now = self.now();
+            self.last += 1;
+            let group = format!("g{group}");
+            let delay = Duration::from_secs(u64::from(delay));
+            let job = NewJob {
+                queue: QueueName::Events,
+                group: group.clone(),
+                dedup: None,
+                body: vec![0; 10],
+                attempts: 0,
+                maybe: false,
+                delay,
+            };
+            self.disk.insert(self.last, (group, 0, Some(now + delay)));
+            self.queues.sent(self.last, job, 0, now, &mut Woken::default());
+        }
+
+        /// Leases what there is, and checks it against the disk: the oldest jobs of a group that is free and due.
+        fn lease(&mut self, max: usize) -> bool {
+            let now = self.now();
+            let batch = loop {
+                match self.queues.look(QueueName::Events, max, now) {
+                    Look::Batch(batch) => break batch,
+                    Look::Load(page) => {
+                        let jobs = self.read(&page);
+                        self.queues.loaded(&page, Some(jobs), now);
+                    }
+                    Look::Wait(until) => {
+                        assert_eq!(self.runnable().next(), None, "something could run");
+                        assert!(until.is_none_or(|until| until > now));
+                        return false;
+                    }
+                    Look::Closed => unreachable!(),
+                }
+            };
+            assert!(!self.leased.contains_key(&batch.group), "one lease a group");
+            let ids: Vec<i64> = batch.jobs.iter().map(|job| job.receipt.0 as i64).collect();
+            let oldest: Vec<i64> = self.of(&batch.group).map(|(id, _)| id).take(ids.len()).collect();
+            assert_eq!(ids, oldest, "the oldest first");
+            for (id, job) in ids.iter().zip(&batch.jobs) {
+                let (_, attempts, due) = &self.disk[id];
+                assert_eq!(job.attempt, attempts + 1);
+                assert!(due.is_none_or(|due| due <= now), "none before its time");
+            }
+            self.leased.insert(batch.group, ids);
+            true
+        }
+
+        /// Settles one leased job of a group.
+        fn settle(&mut self, group: u8, pick: usize, again: Option<u8>) {
+            let now = self.now();
+            let group = format!("g{group}");
+            let Some(ids) = self.leased.get_mut(&group) else { return };
+            let id = ids.remove(pick % ids.len());
+            if ids.is_empty() {
+                self.leased.remove(&group);
+            }
+            let settled = if let Some(after) = again {
+                let after = Duration::from_secs(u64::from(after));
+                let job = self.disk.get_mut(&id).unwrap();
+                (job.1, job.2) = (job.1 + 1, Some(now + after));
+                Settled::Again { after, counts: true, maybe: false }
+            } else {
+                self.disk.remove(&id);
+                Settled::Done
+            };
+            assert!(self.queues.claim(&Receipt(id as u64)) && !self.queues.claim(&Receipt(id as u64)));
+            self.queues.settled(&Receipt(id as u64), &settled, now, &mut Woken::default());
+        }
+
+        fn read(&self, page: &Page) -> Vec<Job> {
+            let wanted = self.of(&page.group).filter(|(id, _)| *id > page.after && *id <= page.upto);
+            let job = |(id, (attempts, due))| Job {
+                id,
+                body: Bytes::from_static(&[0; 10]),
+                attempts,
+                maybe: false,
+                accepted: 0,
+                due,
+            };
+            wanted.take(page.limit).map(job).collect()
+        }
+
+        fn of(&self, group: &str) -> impl Iterator<Item = (i64, (u32, Option<Instant>))> {
+            self.disk.iter().filter(move |(_, job)| job.0 == group).map(|(id, job)| (*id, (job.1, job.2)))
+        }
+
+        /// Groups that could be leased.
+        fn runnable(&self) -> impl Iterator<Item = &String> {
+            let groups: std::collections::BTreeSet<&String> = self.disk.values().map(|job| &job.0).collect();
+            let now = self.now.unwrap();
+            groups.into_iter().filter(move |group| {
+                let head = self.of(group).next().unwrap();
+                !self.leased.contains_key(*group) && head.1.1.is_none_or(|due| due <= now)
+            })
+        }
+
+        fn now(&mut self) -> Instant {
+            *self.now.get_or_insert_with(Instant::now)
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Send { group: u8, delay: u8, count: u8 },
+        Lease { max: usize },
+        Settle { group: u8, pick: usize, again: Option<u8> },
+        Pass { seconds: u8 },
+    }
+
+    fn steps() -> impl Strategy<Value = Vec<Step>> {
+        let delay = prop_oneof![4 => Just(0), 1 => 1..5_u8];
+        let again = prop_oneof![3 => Just(None), 1 => delay.clone().prop_map(Some)];
+        let step = prop_oneof![
+            3 => (0..4_u8, delay, 1..25_u8).prop_map(|(group, delay, count)| Step::Send { group, delay, count }),
+            5 => (1..70_usize).prop_map(|max| Step::Lease { max }),
+            9 => (0..4_u8, 0..70_usize, again).prop_map(|(group, pick, again)| Step::Settle { group, pick, again }),
+            2 => (0..4_u8).prop_map(|seconds| Step::Pass { seconds }),
+        ];
+        prop::collection::vec(step, 1..120)
+    }
+
+    proptest! {
+        /// Whatever is sent, leased, settled and paged in, and however little there is room for: what is leased is what
+        /// a disk says comes next, and in the end everything was leased and nothing is left in memory.
+        #[test]
+        fn memory_agrees_with_the_disk(steps in steps(), room in prop_oneof![Just(0), 10..2000_usize, Just(1 << 20)]) {
+            let mut world = World { queues: Queues { room, ..Queues::default() }, ..World::default() };
+            for step in steps {
+                match step {
+                    Step::Send { group, delay, count } => (0..count).for_each(|_| world.send(group, delay)),
+                    Step::Lease { max } => { world.lease(max); }
+                    Step::Settle { group, pick, again } => world.settle(group, pick, again),
+                    Step::Pass { seconds } => world.now = Some(world.now() + Duration::from_secs(u64::from(seconds))),
+                }
+            }
+            world.now = Some(world.now() + Duration::from_mins(1));
+            while !world.leased.is_empty() || world.lease(64) {
+                (0..4).for_each(|group| world.settle(group, 0, None));
+            }
+            prop_assert_eq!(world.disk.len(), 0);
+            prop_assert_eq!(world.queues.buffered, 0);
+            prop_assert!(world.queues.leases.is_empty() && world.queues.both[0].by_name.is_empty());
+            prop_assert_eq!(world.queues.both[0].free.len(), world.queues.both[0].groups.len());
+        }
     }
 }
