@@ -15,7 +15,7 @@ use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::testing::{Script, closed_port, loopback, nets, server, tls_server};
+use crate::testing::{Script, TestCa, closed_port, loopback, nets, server};
 use crate::{Guard, Trust};
 
 const SOON: Duration = Duration::from_secs(5);
@@ -525,10 +525,8 @@ async fn a_dial_that_fails_says_why() {
     }
 }
 
-#[tokio::test]
-async fn f56_a_connection_by_tls_trusts_its_own_ca_and_no_other_name() {
-    let (ca, config) = tls_server("irc.example");
-    let acceptor = TlsAcceptor::from(config);
+/// A server that secures the connection, and tells two events with an answer in between.
+async fn secured(acceptor: TlsAcceptor) -> u16 {
     let address = server(move |_, stream| {
         let acceptor = acceptor.clone();
         async move {
@@ -541,28 +539,50 @@ async fn f56_a_connection_by_tls_trusts_its_own_ca_and_no_other_name() {
             peer.says("EVENT answered\n").await;
             peer.next().await;
         }
-    })
-    .await;
-    for (host, ca, expected) in [
-        ("irc.example.", Some(ca.clone()), Ok(["secured", "answered"])),
-        ("other.example", Some(ca.clone()), Err("its certificate is for another name")),
-        ("irc.example", None, Err("its certificate is from an issuer that is not trusted here")),
-        ("irc.example", Some("no pem".into()), Err("there is no PEM certificate in what was given")),
+    });
+    address.await.port()
+}
+
+/// Connects to that port under a name, until the first trouble or the second event.
+async fn connects(host: &str, port: u16, tls: Tls) -> Result<(), String> {
+    let guard = Guard::with_lookup(nets("loopback"), Script::new(host, &["127.0.0.1"]));
+    let dialer = Arc::new(Dialer::new(Arc::new(guard), Arc::new(Trust::default())));
+    let sink = Arc::<Memory>::default();
+    let handle = start(Toy::new(host, port, Some(tls)), Arc::clone(&sink), dialer);
+    handle.rooms(Vec::new());
+    let trouble = || sink.kept("state").into_iter().find(|state| state.starts_with("Trouble"));
+    until(|| trouble().is_some() || sink.kept("event") == ["secured", "answered"]).await;
+    trouble().map_or(Ok(()), Err)
+}
+
+#[tokio::test]
+async fn f56_a_connection_by_tls_trusts_its_own_ca_and_no_other_name() {
+    let ca = TestCa::new();
+    let port = secured(ca.server("irc.example", false)).await;
+    let own = Tls { ca: Some(ca.pem()), client: None };
+    assert_eq!(connects("irc.example", port, own.clone()).await, Ok(()));
+    assert_eq!(connects("irc.example.", port, own.clone()).await, Ok(()));
+    for (host, tls, expected) in [
+        ("other.example", own, "its certificate is for another name"),
+        ("irc.example", Tls::default(), "its certificate is from an issuer that is not trusted here"),
+        ("irc.example", Tls { ca: Some("no pem".into()), client: None }, "there is no PEM certificate"),
     ] {
-        let guard = Guard::with_lookup(nets("loopback"), Script::new(host, &["127.0.0.1"]));
-        let dialer = Arc::new(Dialer::new(Arc::new(guard), Arc::new(Trust::default())));
-        let sink = Arc::<Memory>::default();
-        let tls = Tls { ca, client: None };
-        let handle = start(Toy::new(host, address.port(), Some(tls)), Arc::clone(&sink), dialer);
-        handle.rooms(Vec::new());
-        match expected {
-            Ok(events) => until(|| sink.kept("event") == events).await,
-            Err(why) => {
-                until(|| !sink.kept("state").is_empty()).await;
-                assert!(sink.kept("state")[0].contains(why), "{:?}", sink.kept("state"));
-            }
-        }
+        let why = connects(host, port, tls).await.unwrap_err();
+        assert!(why.contains(expected), "{why}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_by_tls_proves_who_we_are_where_asked() {
+    let ca = TestCa::new();
+    let port = secured(ca.server("irc.example", true)).await;
+    let with = |client| Tls { ca: Some(ca.pem()), client };
+    assert_eq!(connects("irc.example", port, with(Some(ca.leaf("bot")))).await, Ok(()));
+    let why = connects("irc.example", port, with(None)).await.unwrap_err();
+    assert!(why.contains("CertificateRequired"), "{why}");
+    let (chain, _) = ca.leaf("bot");
+    let why = connects("irc.example", port, with(Some((chain, "no key".into())))).await.unwrap_err();
+    assert!(why.contains("the client key is no PEM private key"), "{why}");
 }
 
 #[tokio::test(start_paused = true)]
