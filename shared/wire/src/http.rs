@@ -100,7 +100,7 @@ impl HttpClient {
             *outgoing.body_mut() = Some(body.into());
         }
         let exchange = async {
-            let response = client.execute(outgoing).await.map_err(|error| self.no_answer(&site, &error))?;
+            let response = client.execute(outgoing).await.map_err(|error| self.no_answer(&site, error))?;
             self.read(&site, response).await
         };
         timeout_at(deadline, exchange).await.unwrap_or_else(|_| {
@@ -175,7 +175,7 @@ impl HttpClient {
         // Most answers come in one piece, which is then passed on as it is.
         let mut first = Bytes::new();
         let mut rest = BytesMut::new();
-        while let Some(piece) = response.chunk().await.map_err(|error| self.no_answer(site, &error))? {
+        while let Some(piece) = response.chunk().await.map_err(|error| self.no_answer(site, error))? {
             if first.len() + rest.len() + piece.len() > self.limits.body {
                 return Err(too_long());
             }
@@ -193,20 +193,22 @@ impl HttpClient {
         Ok(answer)
     }
 
-    fn no_answer(&self, site: &str, error: &reqwest::Error) -> NoAnswer {
-        if let Some(denied) = denied(error) {
+    fn no_answer(&self, site: &str, error: reqwest::Error) -> NoAnswer {
+        // Its words would name the whole URL.
+        let error = error.without_url();
+        if let Some(denied) = denied(&error) {
             return match denied {
                 Denied::Forbidden(why) => NoAnswer::Forbidden(why.clone()),
                 Denied::NoName(why) => NoAnswer::Unreachable(why.clone()),
             };
         }
         if !error.is_connect() {
-            return NoAnswer::Broken(format!("{site}: {}", cause(error)));
+            return NoAnswer::Broken(format!("{site}: {}", cause(&error)));
         }
         NoAnswer::Unreachable(if error.is_timeout() {
             format!("{site}: no connection within {} s", self.limits.connect.as_secs_f32())
         } else {
-            format!("{site}: {}", cause(error))
+            format!("{site}: {}", cause(&error))
         })
     }
 }

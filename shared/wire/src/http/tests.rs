@@ -2,10 +2,9 @@ use std::sync::Mutex as StdMutex;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
 
 use super::*;
-use crate::testing::{Script, closed_port, loopback, nets, server, tls_server};
+use crate::testing::{Script, TestCa, closed_port, loopback, nets, server};
 
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
 
@@ -253,6 +252,20 @@ async fn t19_a_name_that_rebinds_is_looked_up_once_for_each_connection_and_check
 }
 
 #[tokio::test]
+async fn a_kept_connection_that_the_site_has_closed_is_not_used_again() {
+    let address = server(|_, mut stream| async move {
+        request(&mut stream).await;
+        let _ = stream.write_all(OK).await;
+    })
+    .await;
+    let client = client(loopback(), quick());
+    for _ in 0..5 {
+        assert!(client.send(post(&format!("http://{address}/"))).await.is_ok());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
 async fn requests_to_one_site_are_bounded_and_the_rest_wait_their_turn() {
     let (now, most) = (Arc::new(StdMutex::new((0, 0))), Arc::new(StdMutex::new(0)));
     let (count, peak) = (Arc::clone(&now), Arc::clone(&most));
@@ -297,8 +310,9 @@ async fn a_site_that_takes_all_turns_is_unreachable_for_the_rest() {
 
 #[tokio::test]
 async fn f56_tls_is_verified_by_ca_and_name() {
-    let (ca, config) = tls_server("good.example");
-    let acceptor = TlsAcceptor::from(config);
+    let ca = TestCa::new();
+    let acceptor = ca.server("good.example", false);
+    let ca = ca.pem();
     let address = server(move |_, stream| {
         let acceptor = acceptor.clone();
         async move {
