@@ -22,7 +22,9 @@ macro_rules! platforms {
     };
 }
 
-platforms! {}
+platforms! {
+    irc => Irc,
+}
 
 /// Every platform, in order of name.
 pub fn all() -> &'static [&'static dyn Platform] {
