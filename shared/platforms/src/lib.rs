@@ -27,6 +27,7 @@ macro_rules! platforms {
 }
 
 platforms! {
+    irc => Irc,
     local => Local,
     webhook => Webhook,
 }

@@ -1,0 +1,641 @@
+//! Deliveries on their way: whose turn it is, what is under way, and what became of it.
+//!
+//! Every piece is confirmed. Where the server answers each line (`labeled-response`, `echo-message`), by that answer;
+//! elsewhere by a barrier: a PING behind the lines, whose PONG says that the server has read them, so that a refusal
+//! would have come by then. What is not confirmed when the connection breaks is sent again over the next one.
+
+use std::collections::VecDeque;
+
+use sameroom_model::{Delivery, MessageKey, Outcome, SignedDuration, Timestamp};
+
+use super::super::codec::{self, LINE_MAX, Line, Unsafe};
+use super::super::text::{self, Kind, Piece, Relay, Voice};
+use super::channels::Channel;
+use super::{Conn, IrcSession, Phase, later};
+
+/// The most bytes under way to a server that limits us; half of what ircd-hybrid holds before it kills.
+const UNANSWERED_MAX: usize = 1500;
+/// The same for a server that the owner trusts to read as fast as we write; half of InspIRCd's default.
+const UNANSWERED_TRUSTED: usize = 4000;
+/// How long an echo may take before a barrier settles the matter.
+const ECHO_WAIT: SignedDuration = SignedDuration::from_secs(10);
+/// What a host may have at most (RFC 1035 allows more, servers do not).
+const HOST_MAX: usize = 63;
+/// What a user name may have, with its `~`.
+const USER_MAX: usize = 11;
+/// The most that echoes may make us shorten lines by.
+const SHORTFALL_MAX: usize = 200;
+
+/// A delivery in a channel's queue.
+pub(super) struct Pending {
+    pub(super) delivery: Box<Delivery>,
+    /// What is left of it; `None` before it was written.
+    pieces: Option<VecDeque<Sending>>,
+    /// Whether anything of it has ever been sent.
+    pub(super) touched: bool,
+    /// The keys of what was confirmed.
+    keys: Vec<MessageKey>,
+    confirmed: usize,
+    refused: Option<String>,
+    /// Not to be relayed under the author's own nick: the server does not like it.
+    plain: bool,
+}
+
+struct Sending {
+    piece: Piece,
+    flight: Option<Flight>,
+}
+
+struct Flight {
+    ticket: u64,
+    at: Timestamp,
+    bytes: usize,
+    /// The text parameter as it was sent.
+    text: String,
+    /// Whether an echo or a labelled answer is to come.
+    answered: bool,
+}
+
+/// A refusal that names only the channel.
+pub(super) struct Refusal {
+    why: String,
+    /// Whether it is to be sent again: we were not in the channel.
+    again: bool,
+}
+
+/// Where a piece is: channel, delivery, piece.
+#[derive(Clone, Copy)]
+struct Spot(usize, usize, usize);
+
+impl Pending {
+    pub(super) fn new(delivery: Box<Delivery>) -> Self {
+        Self {
+            delivery,
+            pieces: None,
+            touched: false,
+            keys: Vec::new(),
+            confirmed: 0,
+            refused: None,
+            plain: false,
+        }
+    }
+
+    /// What became of it, once nothing of it is left.
+    pub(super) fn outcome(&self) -> Option<Outcome> {
+        if !self.pieces.as_ref().is_some_and(VecDeque::is_empty) {
+            return None;
+        }
+        Some(match &self.refused {
+            Some(why) => Outcome::refused(why.clone()),
+            None => Outcome::Done { keys: self.keys.clone() },
+        })
+    }
+
+    /// Whether an answer about some of it is awaited.
+    pub(super) fn under_way(&self) -> bool {
+        self.pieces.iter().flatten().any(|sending| sending.flight.is_some())
+    }
+
+    /// The connection is gone: what was under way is to be sent again.
+    pub(super) fn disconnected(&mut self) {
+        if self.refused.is_some() {
+            self.pieces = Some(VecDeque::new());
+        } else if self.confirmed == 0 {
+            // Nothing of it is there: it may be written anew for the next connection.
+            self.pieces = None;
+        } else {
+            self.pieces.iter_mut().flatten().for_each(|sending| sending.flight = None);
+        }
+    }
+
+    fn unsent(&self) -> bool {
+        self.refused.is_none()
+            && self.pieces.as_ref().is_none_or(|pieces| pieces.iter().any(|sending| sending.flight.is_none()))
+    }
+
+    fn flights(&self) -> impl Iterator<Item = (usize, &Flight, &Piece)> {
+        self.pieces
+            .iter()
+            .flatten()
+            .enumerate()
+            .filter_map(|(at, sending)| Some((at, sending.flight.as_ref()?, &sending.piece)))
+    }
+}
+
+impl Channel {
+    /// What is under way, oldest first.
+    fn flights(&self) -> impl Iterator<Item = (usize, usize, &Flight, &Piece)> {
+        self.queue
+            .iter()
+            .enumerate()
+            .take_while(|(_, pending)| pending.pieces.is_some())
+            .flat_map(|(at, pending)| pending.flights().map(move |(piece, flight, what)| (at, piece, flight, what)))
+    }
+}
+
+impl IrcSession {
+    /// Sends what may be sent now: lines about channels first, then the channels in turn.
+    pub(super) fn pump(&mut self, conn: &mut Conn, now: Timestamp) {
+        if conn.hush_until.is_some_and(|until| now < until) {
+            return;
+        }
+        while !conn.control.is_empty() && conn.bucket.ready(now) {
+            if let Some(line) = conn.control.pop_front() {
+                conn.bucket.take(1);
+                self.write(line);
+            }
+        }
+        if conn.control.is_empty() {
+            while conn.bucket.ready(now) {
+                let Some(at) = self.next_channel() else { break };
+                if !self.send_next(conn, at, now) {
+                    break;
+                }
+                self.turn = at + 1;
+            }
+        }
+        self.raise_barrier(conn, now);
+    }
+
+    /// The next channel, after the last, that has something to send.
+    fn next_channel(&self) -> Option<usize> {
+        let count = self.channels.len();
+        (0..count)
+            .map(|step| (self.turn + step) % count)
+            .find(|at| self.channels[*at].joined() && self.channels[*at].queue.iter().any(Pending::unsent))
+    }
+
+    /// Sends the next piece of a channel. `false`: nothing more may be sent before an answer comes.
+    fn send_next(&mut self, conn: &mut Conn, at: usize, now: Timestamp) -> bool {
+        let Some(which) = self.channels[at].queue.iter().position(Pending::unsent) else { return true };
+        if self.channels[at].queue[which].pieces.is_none() {
+            let pieces = self.with_voice(conn, at, which, |voice, pending| text::pieces(&pending.delivery, voice));
+            let pieces = pieces.into_iter().map(|piece| Sending { piece, flight: None }).collect();
+            self.channels[at].queue[which].pieces = Some(pieces);
+        }
+        self.refit(conn, at, which);
+        let pending = &self.channels[at].queue[which];
+        let Some(index) = pending.pieces.iter().flatten().position(|sending| sending.flight.is_none()) else {
+            return true;
+        };
+        let Some(sending) = pending.pieces.as_ref().and_then(|pieces| pieces.get(index)) else { return true };
+        let piece = sending.piece.clone();
+        let ticket = self.tickets + 1;
+        let labelled = conn.caps.on("labeled-response");
+        let target = self.channels[at].name.clone();
+        let (wire, text) = match wire(&piece, &target, ticket, labelled, conn.isupport.linelen) {
+            Ok(wire) => wire,
+            Err(e) => {
+                self.refuse(Spot(at, which, index), format!("it can't be written as an IRC line: {e}"));
+                return true;
+            }
+        };
+        let unanswered: usize =
+            self.channels.iter().flat_map(Channel::flights).map(|(_, _, flight, _)| flight.bytes).sum();
+        let most = if conn.bucket.unlimited() { UNANSWERED_TRUSTED } else { UNANSWERED_MAX };
+        if unanswered > 0 && unanswered + wire.len() > most {
+            return false;
+        }
+        self.tickets = ticket;
+        let lines = wire.iter().filter(|b| **b == b'\n').count();
+        conn.bucket.take(lines);
+        let echoed = conn.caps.on("echo-message") && !matches!(piece.kind, Kind::Redact);
+        let flight = Flight { ticket, at: now, bytes: wire.len(), text, answered: labelled || echoed };
+        let answered = flight.answered;
+        let pending = &mut self.channels[at].queue[which];
+        pending.touched = true;
+        if let Some(sending) = pending.pieces.as_mut().and_then(|pieces| pieces.get_mut(index)) {
+            sending.flight = Some(flight);
+        }
+        self.write(wire);
+        if conn.bucket.unlimited() && !answered {
+            // A barrier behind every line tells which of them a refusal means.
+            self.barrier(conn, now);
+        }
+        true
+    }
+
+    /// Makes the unsent pieces of a delivery fit the connection as it is now: our mask may have grown, the server may
+    /// have withdrawn what they were written for.
+    fn refit(&mut self, conn: &Conn, at: usize, which: usize) {
+        let Some(pieces) = self.channels[at].queue[which].pieces.take() else { return };
+        let fitted = pieces
+            .into_iter()
+            .flat_map(|sending| {
+                if sending.flight.is_some() {
+                    return vec![sending];
+                }
+                let pieces = self.with_voice(conn, at, which, |voice, pending| {
+                    text::fit(sending.piece, &pending.delivery.shown, voice)
+                });
+                pieces.into_iter().map(|piece| Sending { piece, flight: None }).collect()
+            })
+            .collect();
+        self.channels[at].queue[which].pieces = Some(fitted);
+    }
+
+    /// How a channel may be spoken to now.
+    fn with_voice<R>(
+        &self,
+        conn: &Conn,
+        at: usize,
+        which: usize,
+        write: impl FnOnce(&Voice<'_>, &Pending) -> R,
+    ) -> R {
+        let channel = &self.channels[at];
+        let pending = &channel.queue[which];
+        let tags = conn.caps.on("message-tags");
+        let reply = tags && !(conn.isupport.denies("draft/reply") && conn.isupport.denies("reply"));
+        let user = conn.user.as_ref().map_or(USER_MAX, String::len);
+        let host = conn.host.as_ref().map_or(HOST_MAX, String::len);
+        // `:nick!user@host PRIVMSG #channel :text` and CRLF is what everybody else must be able to read.
+        let fixed = 1 + 1 + user + 1 + host + 1 + "PRIVMSG ".len() + channel.name.len() + " :".len() + 2;
+        let line = conn.isupport.linelen.saturating_sub(self.shortfall);
+        let relay = conn.caps.relaymsg().filter(|_| !channel.relay_off && !pending.plain).map(|signs| Relay {
+            sign: signs.chars().next().unwrap_or('/'),
+            suffix: &self.settings.relay_suffix,
+            nick_max: conn.isupport.nicklen.unwrap_or(30).max(12),
+            // Whose user name and host a relayed line carries is the server's to choose.
+            room: line.saturating_sub(fixed - user - host + user.max(USER_MAX) + host.max(HOST_MAX)),
+        });
+        let multiline = conn.caps.on("draft/multiline") && conn.caps.on("batch") && tags && !conn.multiline_off;
+        let number = |field: &str| conn.caps.field("draft/multiline", field).and_then(|n| n.parse().ok());
+        let multiline = if multiline { number("max-bytes").map(|bytes| (bytes, number("max-lines").unwrap_or(100))) } else { None };
+        let present = |nick: &str| {
+            self.settings.ping_safe && channel.members.contains(&conn.isupport.fold(nick)) && !conn.is_me(nick)
+        };
+        let voice = Voice {
+            room: line.saturating_sub(fixed + conn.nick.len()),
+            relay,
+            reply,
+            react: reply && !conn.isupport.denies("draft/react"),
+            redact: conn.caps.on("draft/message-redaction"),
+            multiline,
+            present: &present,
+        };
+        write(&voice, pending)
+    }
+
+    /// Puts a barrier behind what is under way, where one is needed and none is out.
+    fn raise_barrier(&mut self, conn: &mut Conn, now: Timestamp) {
+        if !conn.barriers.is_empty() {
+            return;
+        }
+        let waiting = self.channels.iter().flat_map(Channel::flights).any(|(_, _, flight, _)| {
+            !flight.answered || now.duration_since(flight.at) >= ECHO_WAIT
+        });
+        if waiting {
+            self.barrier(conn, now);
+        }
+    }
+
+    fn barrier(&mut self, conn: &mut Conn, now: Timestamp) {
+        self.tickets += 1;
+        conn.barriers.push_back((self.tickets, now));
+        let token = format!("sr{}", self.tickets);
+        self.say_now("PING", &[], Some(&token));
+    }
+
+    /// `PONG [server] :<token>`: the server has read everything before our PING.
+    pub(super) fn on_pong(&mut self, conn: &mut Conn, line: &Line, _now: Timestamp) {
+        let Some(ticket) = line.trailing().strip_prefix("sr").and_then(|n| n.parse::<u64>().ok()) else { return };
+        if !conn.barriers.iter().any(|(sent, _)| *sent == ticket) {
+            return;
+        }
+        conn.barriers.retain(|(sent, _)| *sent > ticket);
+        for at in 0..self.channels.len() {
+            let refusals = std::mem::take(&mut self.channels[at].refusals);
+            let passed: Vec<(u64, bool)> = self.channels[at]
+                .flights()
+                .filter(|(_, _, flight, _)| flight.ticket < ticket)
+                .map(|(_, _, flight, _)| (flight.ticket, flight.answered))
+                .collect();
+            // Whatever made the server refuse came in between: it was the last ones that it refused.
+            let unlabelled = passed.iter().filter(|(_, answered)| !answered).count();
+            let mut taken = unlabelled.saturating_sub(refusals.len());
+            let mut refusals = refusals.into_iter();
+            for (flight, answered) in passed {
+                let Some(spot) = self.flight(|found| found.ticket == flight) else { continue };
+                if answered {
+                    self.refuse(spot, "the server neither passed it on nor said why".to_owned());
+                } else if taken > 0 {
+                    taken -= 1;
+                    self.confirm(spot, None);
+                } else {
+                    match refusals.next() {
+                        Some(Refusal { again: true, .. }) => self.put_back(spot),
+                        Some(Refusal { why, .. }) => self.refuse(spot, why),
+                        None => self.confirm(spot, None),
+                    }
+                }
+            }
+        }
+    }
+
+    /// One of our own lines came back: it is there, with this msgid.
+    pub(super) fn on_echo(&mut self, conn: &mut Conn, line: &Line) {
+        if let Some(source) = &line.source
+            && conn.is_me(&source.nick)
+            && let (Some(user), Some(host)) = (&source.user, &source.host)
+        {
+            conn.learn_mask(&format!("{user}@{host}"));
+        }
+        let Some(spot) = self.labelled(line).or_else(|| self.echoed(conn, line)) else { return };
+        let key = line.tag("msgid").map(MessageKey::from);
+        let rest = self.sending(spot).and_then(|sending| {
+            let Kind::Say { parts, .. } = &sending.piece.kind else { return None };
+            let flight = sending.flight.as_ref()?;
+            if parts.len() > 1 || line.command != "PRIVMSG" {
+                return None;
+            }
+            Some((missing(&flight.text, &line.last)?, line.last.len(), flight.text.len()))
+        });
+        if let Some((rest, arrived, sent)) = rest {
+            // The server passes on less than it should: say the rest, and shorter lines from now on.
+            self.shortfall = (self.shortfall + sent - arrived).min(SHORTFALL_MAX);
+            self.say_rest(spot, rest);
+        }
+        self.confirm(spot, key);
+    }
+
+    /// The line under way that an echo without label means.
+    fn echoed(&self, conn: &Conn, line: &Line) -> Option<Spot> {
+        let at = self.channel(conn, line.param(0))?;
+        let fits = |piece: &Piece| match line.command.as_str() {
+            "PRIVMSG" => matches!(piece.kind, Kind::Say { .. }),
+            "TAGMSG" => matches!(piece.kind, Kind::React { .. }),
+            "REDACT" => matches!(piece.kind, Kind::Redact),
+            _ => false,
+        };
+        let mut candidates = self.channels[at].flights().filter(|(_, _, flight, piece)| flight.answered && fits(piece));
+        let first = candidates.next()?;
+        let same = |flight: &Flight| flight.text.as_bytes() == line.last;
+        let found = if same(first.2) { first } else { candidates.find(|(_, _, flight, _)| same(flight)).unwrap_or(first) };
+        Some(Spot(at, found.0, found.1))
+    }
+
+    /// `ACK` with our label: the server took it and has nothing to say.
+    pub(super) fn on_ack(&mut self, _conn: &mut Conn, line: &Line) {
+        if let Some(spot) = self.labelled(line) {
+            self.confirm(spot, None);
+        }
+    }
+
+    /// `401`, `403`, `404`, `442`: a target can't be spoken to, or is none.
+    pub(super) fn on_refused_target(&mut self, conn: &mut Conn, line: &Line, now: Timestamp) {
+        let target = line.param(1).to_owned();
+        if conn.isupport.same(&target, "NickServ") {
+            self.no_services(conn, now);
+            return;
+        }
+        let Some(at) = self.channel(conn, &target) else { return };
+        let name = self.channels[at].name.clone();
+        let words: String = line.trailing().chars().filter(|c| !c.is_control()).take(200).collect();
+        let joined = self.channels[at].joined();
+        if !joined && self.channels[at].flights().next().is_none() {
+            if matches!(line.command.as_str(), "403" | "401")
+                && matches!(self.channels[at].state, super::channels::State::Joining { .. })
+            {
+                let why = format!("{} has no channel {name} ({words}): check the room's URL", self.place());
+                self.block(at, why, Some(later(now, SignedDuration::from_hours(1))));
+            }
+            return;
+        }
+        let again = !joined || line.command == "442";
+        if joined && line.command == "442" {
+            self.channels[at].state = super::channels::State::Away { at: Some(later(now, SignedDuration::from_secs(5))) };
+        }
+        let why = format!("{name} does not take it: {words}");
+        // With answers to every line the refusal means the oldest, else it waits for the barrier.
+        let spot = self.labelled(line).or_else(|| {
+            let (which, piece, _, _) = self.channels[at].flights().next().filter(|(_, _, flight, _)| flight.answered)?;
+            Some(Spot(at, which, piece))
+        });
+        match spot {
+            Some(spot) if again => self.put_back(spot),
+            Some(spot) => self.refuse(spot, why),
+            None => self.channels[at].refusals.push(Refusal { why, again }),
+        }
+    }
+
+    /// `411`, `412`, `417`, `461`: the server could not use a line.
+    pub(super) fn on_bad_line(&mut self, conn: &mut Conn, line: &Line) {
+        if conn.phase != Phase::Ready {
+            return;
+        }
+        if line.command == "417" {
+            let longest = self
+                .channels
+                .iter()
+                .flat_map(Channel::flights)
+                .max_by_key(|(_, _, flight, _)| flight.bytes)
+                .map(|(_, _, flight, _)| flight.ticket);
+            self.shortfall = (self.shortfall + 32).min(SHORTFALL_MAX);
+            if let Some(spot) = self.labelled(line).or_else(|| self.flight(|found| Some(found.ticket) == longest)) {
+                self.put_back(spot);
+            }
+        } else if let Some(spot) = self.labelled(line) {
+            self.refuse(spot, format!("the server could not use the line ({})", line.command));
+        }
+    }
+
+    /// `421`: a command that some servers lack.
+    pub(super) fn on_unknown_delivery_command(&mut self, _conn: &mut Conn, line: &Line, _now: Timestamp) {
+        let command = line.param(1).to_ascii_uppercase();
+        self.on_command_failed(&command, "", line);
+    }
+
+    /// `FAIL <command> <code> [context …] :text`.
+    pub(super) fn on_fail(&mut self, conn: &mut Conn, line: &Line, now: Timestamp) {
+        let command = line.param(0).to_ascii_uppercase();
+        match command.as_str() {
+            "CHATHISTORY" => self.history_failed(conn, line, now),
+            "RELAYMSG" | "REDACT" | "TAGMSG" => self.on_command_failed(&command, line.param(1), line),
+            "BATCH" | "MULTILINE" => {
+                conn.multiline_off = true;
+                let many = |piece: &Piece| matches!(&piece.kind, Kind::Say { parts, .. } if parts.len() > 1);
+                if let Some(spot) = self.labelled(line).or_else(|| self.oldest(many)) {
+                    self.put_back(spot);
+                }
+            }
+            _ => {
+                if let Some(spot) = self.labelled(line) {
+                    let words: String = line.trailing().chars().filter(|c| !c.is_control()).take(200).collect();
+                    self.refuse(spot, format!("the server does not take it: {words}"));
+                }
+            }
+        }
+    }
+
+    fn on_command_failed(&mut self, command: &str, code: &str, line: &Line) {
+        let meant = |piece: &Piece| match command {
+            "RELAYMSG" => matches!(&piece.kind, Kind::Say { relay: Some(_), .. }),
+            "REDACT" => matches!(piece.kind, Kind::Redact),
+            "TAGMSG" => matches!(piece.kind, Kind::React { .. }),
+            _ => false,
+        };
+        let Some(spot) = self.labelled(line).or_else(|| self.oldest(meant)) else { return };
+        if command == "RELAYMSG" {
+            let Spot(at, which, _) = spot;
+            if code == "INVALID_NICK" {
+                self.channels[at].queue[which].plain = true;
+            } else {
+                self.channels[at].relay_off = true;
+            }
+            self.put_back(spot);
+        } else {
+            // What the server can't do is left out.
+            self.confirm(spot, None);
+        }
+    }
+
+    fn labelled(&self, line: &Line) -> Option<Spot> {
+        let ticket = line.tag("label")?.strip_prefix('s')?.parse::<u64>().ok()?;
+        self.flight(|flight| flight.ticket == ticket)
+    }
+
+    fn flight(&self, is: impl Fn(&Flight) -> bool) -> Option<Spot> {
+        self.channels.iter().enumerate().find_map(|(at, channel)| {
+            channel.flights().find(|(_, _, flight, _)| is(flight)).map(|(which, piece, _, _)| Spot(at, which, piece))
+        })
+    }
+
+    fn oldest(&self, is: impl Fn(&Piece) -> bool) -> Option<Spot> {
+        self.channels
+            .iter()
+            .enumerate()
+            .flat_map(|(at, channel)| channel.flights().map(move |found| (at, found)))
+            .filter(|(_, (_, _, _, piece))| is(piece))
+            .min_by_key(|(_, (_, _, flight, _))| flight.ticket)
+            .map(|(at, (which, piece, _, _))| Spot(at, which, piece))
+    }
+
+    fn sending(&self, Spot(at, which, piece): Spot) -> Option<&Sending> {
+        self.channels.get(at)?.queue.get(which)?.pieces.as_ref()?.get(piece)
+    }
+
+    fn confirm(&mut self, Spot(at, which, piece): Spot, key: Option<MessageKey>) {
+        let pending = &mut self.channels[at].queue[which];
+        if pending.pieces.as_mut().and_then(|pieces| pieces.remove(piece)).is_some() {
+            pending.confirmed += 1;
+            pending.keys.extend(key);
+        }
+    }
+
+    /// The delivery is refused: what of it was not sent yet never is. What is under way is waited for, so that its
+    /// answers are not taken for those of others.
+    fn refuse(&mut self, Spot(at, which, piece): Spot, why: String) {
+        let pending = &mut self.channels[at].queue[which];
+        if let Some(pieces) = pending.pieces.as_mut() {
+            pieces.remove(piece);
+            pieces.retain(|sending| sending.flight.is_some());
+        }
+        pending.refused.get_or_insert(why);
+    }
+
+    /// To be sent again.
+    fn put_back(&mut self, Spot(at, which, piece): Spot) {
+        let pending = &mut self.channels[at].queue[which];
+        if pending.refused.is_some() {
+            if let Some(pieces) = pending.pieces.as_mut() {
+                pieces.remove(piece);
+            }
+        } else if let Some(sending) = pending.pieces.as_mut().and_then(|pieces| pieces.get_mut(piece)) {
+            sending.flight = None;
+        }
+    }
+
+    /// Puts the rest of a piece behind it.
+    fn say_rest(&mut self, Spot(at, which, piece): Spot, rest: String) {
+        let pieces = self.channels[at].queue[which].pieces.as_mut();
+        if let Some(pieces) = pieces
+            && let Some(Piece { kind: Kind::Say { lead, relay, action, .. }, .. }) =
+                pieces.get(piece).map(|sending| sending.piece.clone())
+        {
+            let parts = vec![text::Part { text: rest, concat: false }];
+            let piece_of_rest = Piece { kind: Kind::Say { lead, parts, relay, action }, about: None };
+            pieces.insert(piece + 1, Sending { piece: piece_of_rest, flight: None });
+        }
+    }
+
+    /// When something may be sent, or a barrier is due.
+    pub(super) fn sending_wakes(&self, conn: &Conn) -> Option<Timestamp> {
+        let waiting = !conn.control.is_empty() || self.next_channel().is_some();
+        let echoes = self
+            .channels
+            .iter()
+            .flat_map(Channel::flights)
+            .map(|(_, _, flight, _)| later(flight.at, ECHO_WAIT))
+            .min()
+            .filter(|_| conn.barriers.is_empty());
+        let tokens = waiting.then(|| conn.bucket.ready_at().max(conn.hush_until.unwrap_or(Timestamp::MIN)));
+        // With a full window it is an answer that wakes us, not time.
+        let blocked = conn.control.is_empty() && waiting && conn.bucket.has_token();
+        tokens.filter(|_| !blocked || conn.hush_until.is_some()).into_iter().chain(echoes).min()
+    }
+}
+
+/// What an echo lacks of what was sent, with the formatting that was open where it was cut.
+fn missing(sent: &str, echo: &[u8]) -> Option<String> {
+    if echo.len() >= sent.len() || !sent.as_bytes().starts_with(echo) {
+        return None;
+    }
+    let mut cut = echo.len();
+    while !sent.is_char_boundary(cut) {
+        cut -= 1;
+    }
+    let (before, rest) = sent.split_at(cut);
+    let rest = rest.trim_end_matches('\u{1}');
+    let blank = rest.chars().all(|c| c.is_whitespace() || c.is_control());
+    // An echo that has next to nothing in common says nothing about length.
+    (!blank && !before.is_empty()).then(|| text::open_codes(before) + rest)
+}
+
+/// The bytes of a piece, and its text as an echo will show it.
+fn wire(piece: &Piece, target: &str, ticket: u64, labelled: bool, max: usize) -> Result<(Vec<u8>, String), Unsafe> {
+    let label = format!("s{ticket}");
+    let about = piece.about.as_deref().unwrap_or_default();
+    let mut tags: Vec<(&str, &str)> = Vec::new();
+    if labelled {
+        tags.push(("label", &label));
+    }
+    match &piece.kind {
+        Kind::Say { lead, parts, relay, action } => {
+            if !about.is_empty() {
+                tags.push(("+draft/reply", about));
+            }
+            if let (None, [_, _, ..]) = (relay, parts.as_slice()) {
+                let batch = format!("m{ticket}");
+                let mut bytes = codec::line(&tags, "BATCH", &[&format!("+{batch}"), "draft/multiline", target], None, max)?;
+                for (i, part) in parts.iter().enumerate() {
+                    let mut tags = vec![("batch", batch.as_str())];
+                    if part.concat {
+                        tags.push(("draft/multiline-concat", ""));
+                    }
+                    let lead = if i == 0 { lead.as_str() } else { "" };
+                    let text = text::safe(&format!("{lead}{}", part.text));
+                    bytes.extend(codec::line(&tags, "PRIVMSG", &[target], Some(&text), max)?);
+                }
+                bytes.extend(codec::line(&[], "BATCH", &[&format!("-{batch}")], None, LINE_MAX)?);
+                return Ok((bytes, String::new()));
+            }
+            let words = parts.first().map_or("", |part| part.text.as_str());
+            let mut text = text::safe(&format!("{lead}{words}"));
+            match relay {
+                Some(nick) => {
+                    if *action {
+                        text = format!("\u{1}ACTION {text}\u{1}");
+                    }
+                    Ok((codec::line(&tags, "RELAYMSG", &[target, nick], Some(&text), max)?, text))
+                }
+                None => Ok((codec::line(&tags, "PRIVMSG", &[target], Some(&text), max)?, text)),
+            }
+        }
+        Kind::React { emoji, on } => {
+            tags.push(("+draft/reply", about));
+            tags.push((if *on { "+draft/react" } else { "+draft/unreact" }, emoji));
+            Ok((codec::line(&tags, "TAGMSG", &[target], None, max)?, String::new()))
+        }
+        Kind::Redact => Ok((codec::line(&tags, "REDACT", &[target], Some(about), max)?, String::new())),
+    }
+}

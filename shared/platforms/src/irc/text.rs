@@ -1,0 +1,483 @@
+//! Deliveries as pieces that fit a line, and lines as text. It must not know connections: how a channel may be spoken
+//! to now is given as a [`Voice`].
+
+use sameroom_model::{Action, Attachment, Block, Delivery, Inline, MessageKey, Quote, Text};
+use unicode_segmentation::UnicodeSegmentation as _;
+
+/// The longest author's name that is put before a text, in bytes.
+const LEAD_MAX: usize = 128;
+
+/// The longest author's name, in graphemes.
+const NAME_MAX: usize = 32;
+
+/// The longest quote of what is replied to, in characters.
+const EXCERPT_MAX: usize = 60;
+
+/// The longest emoji of a reaction, in bytes.
+const EMOJI_MAX: usize = 100;
+
+/// How a channel may be spoken to now.
+pub(super) struct Voice<'a> {
+    /// The bytes that the text of one PRIVMSG may have.
+    pub(super) room: usize,
+    /// How authors can be shown as nicks, where they can.
+    pub(super) relay: Option<Relay<'a>>,
+    /// Whether `+draft/reply` gets through.
+    pub(super) reply: bool,
+    /// Whether `TAGMSG` with `+draft/react` gets through.
+    pub(super) react: bool,
+    /// Whether there is `REDACT`.
+    pub(super) redact: bool,
+    /// The most bytes and lines of a multi-line message, where there are any.
+    pub(super) multiline: Option<(usize, usize)>,
+    /// Whether a nick is in the channel, and must not be highlighted.
+    pub(super) present: &'a dyn Fn(&str) -> bool,
+}
+
+/// What RELAYMSG needs.
+#[derive(Clone, Copy)]
+pub(super) struct Relay<'a> {
+    /// A character that every relayed nick must have.
+    pub(super) sign: char,
+    /// What follows it.
+    pub(super) suffix: &'a str,
+    /// The most bytes of the whole nick.
+    pub(super) nick_max: usize,
+    /// The bytes that the text of one may have, less those of its nick.
+    pub(super) room: usize,
+}
+
+/// What is sent, confirmed and sent again as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Piece {
+    /// What it is.
+    pub(super) kind: Kind,
+    /// The msgid that it answers, reacts to or deletes.
+    pub(super) about: Option<String>,
+}
+
+/// Kinds of pieces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One message.
+    Say {
+        /// What stands before the text and names its author.
+        lead: String,
+        /// The text, with formatting codes. More than one part: a multi-line message.
+        parts: Vec<Part>,
+        /// The nick that the message is to come from.
+        relay: Option<String>,
+        /// Whether the nick does it rather than says it. Only with `relay`; elsewhere the lead says so.
+        action: bool,
+    },
+    /// A reaction.
+    React {
+        /// The emoji.
+        emoji: String,
+        /// Added or taken back.
+        on: bool,
+    },
+    /// A deletion.
+    Redact,
+}
+
+/// A line of a multi-line message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Part {
+    /// Its text.
+    pub(super) text: String,
+    /// Whether it continues the part before it without a line break.
+    pub(super) concat: bool,
+}
+
+/// The pieces that make a delivery; none: there is nothing to send, and it is done.
+pub(super) fn pieces(delivery: &Delivery, voice: &Voice<'_>) -> Vec<Piece> {
+    match &delivery.action {
+        Action::Post { body, emote, attachments, reply } => {
+            let tag = reply.as_ref().and_then(|quote| quote.key.as_ref()).filter(|_| voice.reply).and_then(msgid);
+            let quoted = reply.as_ref().filter(|_| tag.is_none()).and_then(quote);
+            let body = assembled(quoted, body, attachments);
+            say(&body, &delivery.shown, *emote, "", tag, voice)
+        }
+        Action::Edit { body, emote } => say(body, &delivery.shown, *emote, "(edited) ", None, voice),
+        Action::Notice { body } => say(body, "", false, "", None, voice),
+        Action::React { emoji, on } => {
+            let emoji: String = printable(emoji).chars().take(EMOJI_MAX / 4).collect();
+            match delivery.copies.first().and_then(msgid) {
+                Some(about) if voice.react && !emoji.is_empty() => {
+                    vec![Piece { kind: Kind::React { emoji, on: *on }, about: Some(about) }]
+                }
+                _ => Vec::new(),
+            }
+        }
+        Action::Delete if voice.redact => delivery
+            .copies
+            .iter()
+            .filter_map(msgid)
+            .map(|about| Piece { kind: Kind::Redact, about: Some(about) })
+            .collect(),
+        Action::Delete => Vec::new(),
+    }
+}
+
+/// Makes a piece fit: splits a text that no longer does, and leaves out what the connection can't do any more. Empty:
+/// nothing is left to send.
+pub(super) fn fit(piece: Piece, shown: &str, voice: &Voice<'_>) -> Vec<Piece> {
+    let about = piece.about.filter(|_| match piece.kind {
+        Kind::Say { .. } => voice.reply,
+        Kind::React { .. } => voice.react,
+        Kind::Redact => voice.redact,
+    });
+    match piece.kind {
+        Kind::Say { lead, parts, relay, action } => {
+            let fell_back = relay.is_some() && voice.relay.is_none();
+            let relay = relay.filter(|_| !fell_back);
+            let lead = if fell_back { lead_of(shown, action, voice) + &lead } else { lead };
+            if relay.is_none() && parts.len() > 1 && multiline_fits(&lead, &parts, voice) {
+                return vec![Piece { kind: Kind::Say { lead, parts, relay, action: false }, about }];
+            }
+            let max = space(voice, &lead, relay.as_deref(), action);
+            let mut about = about;
+            let mut whole: Vec<String> = Vec::new();
+            for part in parts {
+                match whole.last_mut() {
+                    Some(line) if part.concat => line.push_str(&part.text),
+                    _ => whole.push(part.text),
+                }
+            }
+            whole
+                .iter()
+                .flat_map(|text| cut(text, max))
+                .map(|text| Piece {
+                    kind: Kind::Say {
+                        lead: lead.clone(),
+                        parts: vec![Part { text, concat: false }],
+                        relay: relay.clone(),
+                        action: action && relay.is_some(),
+                    },
+                    about: about.take(),
+                })
+                .collect()
+        }
+        kind if about.is_some() => vec![Piece { kind, about }],
+        _ => Vec::new(),
+    }
+}
+
+fn say(
+    body: &Text,
+    shown: &str,
+    emote: bool,
+    note: &str,
+    about: Option<String>,
+    voice: &Voice<'_>,
+) -> Vec<Piece> {
+    if body.is_empty() {
+        return Vec::new();
+    }
+    let relay = voice.relay.and_then(|relay| relayed(shown, relay));
+    let lead = if relay.is_some() { note.to_owned() } else { lead_of(shown, emote, voice) + note };
+    let action = emote && relay.is_some();
+    let max = space(voice, &lead, relay.as_deref(), action);
+    if relay.is_none() && voice.multiline.is_some() {
+        let whole = sameroom_text::irc::write(body);
+        let many = whole.contains('\n') || whole.len() > max;
+        if many && let Some(pieces) = batches(&whole, &lead, about.as_deref(), voice) {
+            return pieces;
+        }
+    }
+    let mut about = about;
+    sameroom_text::irc::lines(body, max)
+        .into_iter()
+        .flat_map(|line| cut(&line, max))
+        .map(|text| Piece {
+            kind: Kind::Say {
+                lead: lead.clone(),
+                parts: vec![Part { text, concat: false }],
+                relay: relay.clone(),
+                action,
+            },
+            about: about.take(),
+        })
+        .collect()
+}
+
+/// Lines as multi-line messages, each within the server's limits. `None`: the limits leave no room.
+fn batches(whole: &str, lead: &str, about: Option<&str>, voice: &Voice<'_>) -> Option<Vec<Piece>> {
+    let (bytes_max, lines_max) = voice.multiline?;
+    if lines_max < 2 || bytes_max < voice.room {
+        return None;
+    }
+    let mut groups: Vec<Vec<Part>> = Vec::new();
+    let mut bytes = 0;
+    for line in whole.split('\n') {
+        // What follows the first part of a line is glued on: nothing may be left out between them.
+        for (i, text) in chunks(line, voice.room.saturating_sub(lead.len()).max(1)).into_iter().enumerate() {
+            let full = groups.last().is_none_or(|group| group.len() >= lines_max || bytes + text.len() + 1 > bytes_max);
+            if full {
+                groups.push(Vec::new());
+                bytes = lead.len();
+            }
+            bytes += text.len() + 1;
+            if let Some(group) = groups.last_mut() {
+                group.push(Part { text, concat: i > 0 && !full });
+            }
+        }
+    }
+    // A message of blank lines alone is none, and blank lines at an end say nothing.
+    for group in &mut groups {
+        let words = |part: &Part| !part.text.trim().is_empty();
+        group.truncate(group.iter().rposition(words).map_or(0, |last| last + 1));
+        group.drain(..group.iter().position(words).unwrap_or(group.len()));
+    }
+    groups.retain(|group| !group.is_empty());
+    let mut about = about.map(str::to_owned);
+    Some(
+        groups
+            .into_iter()
+            .map(|parts| Piece {
+                kind: Kind::Say { lead: lead.to_owned(), parts, relay: None, action: false },
+                about: about.take(),
+            })
+            .collect(),
+    )
+}
+
+fn multiline_fits(lead: &str, parts: &[Part], voice: &Voice<'_>) -> bool {
+    voice.multiline.is_some_and(|(bytes_max, lines_max)| {
+        let bytes = lead.len() + parts.iter().map(|part| part.text.len() + 1).sum::<usize>();
+        parts.len() <= lines_max
+            && bytes <= bytes_max
+            && parts.iter().enumerate().all(|(i, part)| {
+                part.text.len() + if i == 0 { lead.len() } else { 0 } <= voice.room
+            })
+    })
+}
+
+/// The bytes that are left for the text.
+fn space(voice: &Voice<'_>, lead: &str, relay: Option<&str>, action: bool) -> usize {
+    let room = match (relay, voice.relay) {
+        (Some(nick), Some(relay)) => relay.room.saturating_sub(nick.len()),
+        _ => voice.room,
+    };
+    // `\x01ACTION ` and `\x01`.
+    let wrap = if action { 9 } else { 0 };
+    // A grapheme of one character fits at least, whatever the limits.
+    room.saturating_sub(lead.len() + wrap).max(4)
+}
+
+/// What stands before a text: `<name> `, or `* name ` for what somebody does.
+fn lead_of(shown: &str, emote: bool, voice: &Voice<'_>) -> String {
+    let name = printable(&sameroom_text::names::clean(shown, NAME_MAX));
+    let name = name.trim();
+    if name.is_empty() {
+        return String::new();
+    }
+    let max = LEAD_MAX.min(voice.room / 3);
+    let mut kept = String::new();
+    for (i, word) in name.split(' ').enumerate() {
+        if i > 0 {
+            kept.push(' ');
+        }
+        let bare = word.trim_matches(|c: char| c.is_ascii_punctuation() && !"[]\\`_^{|}-".contains(c));
+        let mut graphemes = word.graphemes(true);
+        if !bare.is_empty() && ((voice.present)(bare) || (voice.present)(word)) {
+            // A zero-width space after the first character keeps clients from highlighting the person.
+            let at = word.find(bare).unwrap_or(0);
+            let first = bare.graphemes(true).next().map_or(0, str::len);
+            kept.push_str(&word[..at + first]);
+            kept.push('\u{200B}');
+            graphemes = word[at + first..].graphemes(true);
+        }
+        graphemes.for_each(|g| kept.push_str(g));
+    }
+    let mut name = String::new();
+    for grapheme in kept.graphemes(true) {
+        if name.len() + grapheme.len() > max {
+            break;
+        }
+        name.push_str(grapheme);
+    }
+    if emote { format!("* {name} ") } else { format!("<{name}> ") }
+}
+
+/// The nick that RELAYMSG shows an author by.
+fn relayed(shown: &str, relay: Relay<'_>) -> Option<String> {
+    let name = sameroom_text::names::clean(shown, NAME_MAX);
+    let kept: String = name
+        .trim()
+        .chars()
+        .filter(|c| !c.is_control())
+        .map(|c| {
+            let plain = c.is_alphanumeric() || "[]\\`_^{|}-".contains(c);
+            if plain && c != relay.sign { c } else { '-' }
+        })
+        .collect();
+    if !kept.chars().any(char::is_alphanumeric) {
+        return None;
+    }
+    let tail = format!("{}{}", relay.sign, relay.suffix);
+    let max = relay.nick_max.saturating_sub(tail.len()).max(1);
+    let mut nick = String::new();
+    if kept.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
+        nick.push('_');
+    }
+    for c in kept.chars() {
+        if nick.len() + c.len_utf8() > max {
+            break;
+        }
+        nick.push(c);
+    }
+    (!nick.is_empty()).then(|| nick + &tail)
+}
+
+/// Body, what it answers before it, its files after it.
+fn assembled(quoted: Option<String>, body: &Text, attachments: &[Attachment]) -> Text {
+    let mut text = body.clone();
+    if let Some(quoted) = quoted {
+        match text.blocks.first_mut() {
+            Some(Block::Paragraph(inlines)) => inlines.insert(0, Inline::Text(quoted)),
+            _ => text.blocks.insert(0, Block::Paragraph(vec![Inline::Text(quoted)])),
+        }
+    }
+    for file in attachments {
+        let name = printable(&file.name);
+        let url = printable(&file.url);
+        let line = if name.is_empty() || name == url { url } else { format!("{name}: {url}") };
+        text.blocks.push(Block::Paragraph(vec![Inline::Text(line)]));
+    }
+    text
+}
+
+/// `(re author: "excerpt") `, of what is known.
+fn quote(quote: &Quote) -> Option<String> {
+    let one_line = |text: &String| {
+        let line = printable(&text.split_whitespace().collect::<Vec<_>>().join(" "));
+        if line.chars().count() > EXCERPT_MAX {
+            let cut: String = line.graphemes(true).take(EXCERPT_MAX).collect();
+            format!("{}…", cut.trim_end())
+        } else {
+            line
+        }
+    };
+    let author = quote.author.as_ref().map(one_line).filter(|author| !author.is_empty());
+    let excerpt = quote.excerpt.as_ref().map(one_line).filter(|excerpt| !excerpt.is_empty());
+    match (author, excerpt) {
+        (Some(author), Some(excerpt)) => Some(format!("(re {author}: \"{excerpt}\") ")),
+        (Some(author), None) => Some(format!("(re {author}) ")),
+        (None, Some(excerpt)) => Some(format!("(re \"{excerpt}\") ")),
+        (None, None) => None,
+    }
+}
+
+/// A key as msgid, unless it is one that [`made_key`] made.
+fn msgid(key: &MessageKey) -> Option<String> {
+    let text = key.as_str();
+    let ours = text.split_once('-').is_some_and(|(ms, n)| {
+        let digits = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_digit());
+        digits(ms) && digits(n)
+    });
+    (!ours && !text.is_empty() && text.len() <= 512 && !text.contains(['\0', ' '])).then(|| text.to_owned())
+}
+
+/// The key of a message that has no msgid.
+pub(super) fn made_key(connected_ms: i64, line: u64) -> String {
+    format!("{connected_ms}-{line}")
+}
+
+/// Without control characters: for names and other single lines.
+fn printable(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
+/// The text of a wire line, without what could end it or make it a CTCP.
+pub(super) fn safe(text: &str) -> String {
+    text.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0' | '\u{1}')).collect()
+}
+
+/// A text as it came in, with `\n` between the lines of a multi-line message.
+pub(super) fn read(text: &str) -> Text {
+    sameroom_text::irc::read(text)
+}
+
+/// Cuts a formatted line into pieces of at most `max` bytes, at spaces where they are near, else between graphemes,
+/// and only where one grapheme is larger than that, between characters. Codes that are open at a cut are opened again.
+pub(super) fn cut(text: &str, max: usize) -> Vec<String> {
+    let mut pieces = Vec::new();
+    let mut rest = text.to_owned();
+    while rest.len() > max {
+        let (head, tail) = split_at(&rest, max, true);
+        let open = open_codes(head);
+        // Codes that would leave no room for text are left closed.
+        let tail = tail.trim_start_matches(' ');
+        let next = if open.len() * 2 < max && !tail.is_empty() { open + tail } else { tail.to_owned() };
+        if next.len() >= rest.len() {
+            break;
+        }
+        pieces.push(head.to_owned());
+        rest = next;
+    }
+    if !rest.is_empty() {
+        pieces.push(rest);
+    }
+    pieces
+}
+
+/// Cuts a line into pieces that make it when put together again.
+fn chunks(text: &str, max: usize) -> Vec<String> {
+    let mut pieces = Vec::new();
+    let mut rest = text;
+    while rest.len() > max {
+        let (head, tail) = split_at(rest, max, false);
+        pieces.push(head.to_owned());
+        rest = tail;
+    }
+    if !rest.is_empty() || pieces.is_empty() {
+        pieces.push(rest.to_owned());
+    }
+    pieces
+}
+
+/// The longest head of at most `max` bytes, at least one character, and the rest.
+fn split_at(text: &str, max: usize, at_spaces: bool) -> (&str, &str) {
+    let mut end = 0;
+    let mut space = 0;
+    for (at, grapheme) in text.grapheme_indices(true) {
+        if at + grapheme.len() > max {
+            break;
+        }
+        end = at + grapheme.len();
+        if grapheme == " " {
+            space = at;
+        }
+    }
+    // A word is kept whole where that wastes at most 40 % of the line.
+    if at_spaces && space * 10 >= max * 6 && !text[end..].starts_with(' ') {
+        end = space;
+    }
+    if end == 0 {
+        end = text.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|end| *end <= max).last().unwrap_or(0);
+    }
+    if end == 0 {
+        end = text.chars().next().map_or(0, char::len_utf8);
+    }
+    text.split_at(end)
+}
+
+/// The toggling codes that are open at the end of a text.
+pub(super) fn open_codes(text: &str) -> String {
+    let mut open: Vec<char> = Vec::new();
+    for c in text.chars() {
+        match c {
+            '\u{f}' => open.clear(),
+            '\u{2}' | '\u{1d}' | '\u{1f}' | '\u{1e}' | '\u{11}' | '\u{16}' => match open.iter().position(|o| *o == c) {
+                Some(at) => {
+                    open.remove(at);
+                }
+                None => open.push(c),
+            },
+            _ => {}
+        }
+    }
+    open.into_iter().collect()
+}
