@@ -29,7 +29,7 @@ const SITES: usize = 1024;
 pub struct Limits {
     /// For name, connection and TLS handshake.
     pub connect: Duration,
-    /// For all of it: from the call to the last byte of the answer.
+    /// For all of it: waiting for a turn, connecting, and the answer to its last byte.
     pub whole: Duration,
     /// Bytes of an answer's body.
     pub body: usize,
@@ -81,13 +81,13 @@ impl HttpClient {
 
     /// Sends a request with an absolute `http` or `https` URL, and reads the whole answer, whatever its status.
     pub async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
-        let deadline = Instant::now() + self.limits.whole;
         let (parts, body) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string())
             .map_err(|error| NoAnswer::Forbidden(format!("the request's URL is not usable: {error}")))?;
         let site = self.check(&url)?;
         let client = self.client().await?;
 
+        let deadline = Instant::now() + self.limits.whole;
         let turns = self.turns(&site);
         let turn = timeout_at(deadline, turns.acquire()).await;
         if !matches!(turn, Ok(Ok(_))) || Instant::now() >= deadline {
