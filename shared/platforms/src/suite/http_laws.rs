@@ -213,7 +213,8 @@ pub(crate) fn f39_no_request_exceeds_the_limits(fixture: &Fixture) {
 pub(crate) fn splitting_loses_no_character(fixture: &Fixture) {
     let Some(outbound) = &fixture.outbound else { return };
     let limit = fixture.platform.about().capabilities.text;
-    let visible = |text: &str| text.chars().filter(|c| !c.is_whitespace() && *c != ZERO_WIDTH_SPACE).collect::<String>();
+    let visible =
+        |text: &str| text.chars().filter(|c| !c.is_whitespace() && *c != ZERO_WIDTH_SPACE).collect::<String>();
     check(cases(limit.max), &texts(limit.max), |body| {
         let whole = visible(&body.words());
         let delivery = delivery(fixture, "dlv_long", Action::Notice { body });
@@ -292,7 +293,10 @@ fn pointers(value: &serde_json::Value, at: &str, out: &mut Vec<String>) {
 fn show(request: &Request<Bytes>) -> String {
     let mut shown = format!("{} {}\n", request.method(), request.uri());
     for (name, value) in request.headers() {
-        shown += &format!("{name}: {}\n", value.to_str().unwrap());
+        shown += name.as_str();
+        shown += ": ";
+        shown += value.to_str().unwrap();
+        shown += "\n";
     }
     let body = String::from_utf8_lossy(request.body());
     match serde_json::from_str::<serde_json::Value>(&body) {

@@ -22,7 +22,7 @@ const SHORT: usize = 256;
 pub(super) fn receive(account: &Opened, request: &http::Request<Bytes>, now: Timestamp) -> Result<Webhook, Rejected> {
     let webhook_id = signature::verify(&account.secrets, request.headers(), request.body(), now)?;
     let payload: Payload<'_> = serde_json::from_slice(request.body()).map_err(|error| unfit(&error))?;
-    let event = event(account, webhook_id, payload, now)?;
+    let event = event(account, webhook_id, &payload, now)?;
     let body = serde_json::json!({ "id": event.id }).to_string();
     let mut reply = http::Response::new(Bytes::from(body));
     *reply.status_mut() = http::StatusCode::ACCEPTED;
@@ -30,7 +30,7 @@ pub(super) fn receive(account: &Opened, request: &http::Request<Bytes>, now: Tim
     Ok(Webhook { reply, events: vec![event], state: None })
 }
 
-fn event(account: &Opened, webhook_id: &str, payload: Payload<'_>, now: Timestamp) -> Result<Event, Rejected> {
+fn event(account: &Opened, webhook_id: &str, payload: &Payload<'_>, now: Timestamp) -> Result<Event, Rejected> {
     let id = short("id", payload.id.as_deref().unwrap_or(webhook_id))?;
     let room = short("room", payload.room.as_deref().unwrap_or(DEFAULT_ROOM))?;
     let author = payload.author.as_ref().map(author).transpose()?;
