@@ -133,7 +133,16 @@ fn the_reference_library_signs_alike() {
     // Also printed by PyPI's standardwebhooks 1.1.0 for these arguments.
     let key = signature::key(SECRET).unwrap();
     let ours = signature::sign(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
-    assert_eq!(ours.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
+    let theirs = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+    assert_eq!(ours.as_deref(), Some(theirs));
+
+    let mut headers = http::HeaderMap::new();
+    headers.insert(signature::ID, "msg_p5jXN8AQM9LWM0D4loKWxJek".parse().unwrap());
+    headers.insert(signature::TIMESTAMP, "1614265330".parse().unwrap());
+    headers.insert(signature::SIGNATURE, theirs.parse().unwrap());
+    let at = Timestamp::from_second(1_614_265_330).unwrap();
+    let id = signature::verify(&fixture().account.secrets, &headers, br#"{"test": 2432232314}"#, at);
+    assert_eq!(id, Ok("msg_p5jXN8AQM9LWM0D4loKWxJek"));
 }
 
 #[test]
