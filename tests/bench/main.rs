@@ -19,7 +19,8 @@ fn main() {
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|i| args.get(i + 1)).cloned();
     let only = value("--only");
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.starts_with(only));
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut report = Report::default();
     runtime.block_on(async {
         if wanted("size") {
