@@ -117,8 +117,8 @@ fn push_emoji(text: &str, style: Style, out: &mut Vec<Run>) {
 
 /// Makes paragraphs of runs: see [`crate::normalise`] for the form. With `neutral`, mass mentions are made harmless.
 pub(crate) fn paragraphs(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
-    let mut runs = merge(merge(clean(runs)).into_iter().map(strip).collect());
-    runs = linkify(runs);
+    let mut runs = merge(merge(clean(merge(runs))).into_iter().map(strip).collect());
+    runs = linkify(runs, neutral);
     if neutral {
         neutralise(&mut runs);
     }
@@ -194,8 +194,9 @@ fn clean(runs: Vec<Run>) -> Vec<Run> {
         match leaf {
             Leaf::Text(text) => push_lines(&characters(&text), style, &mut out),
             Leaf::Code(code) => {
-                let code = neutral::strip_zero_width(&characters(&code).replace('\n', " "));
-                let leaf = if code.trim().is_empty() { Leaf::Text(code) } else { Leaf::Code(code) };
+                let code = characters(&code).replace('\n', " ");
+                let blank = code.chars().all(|c| c.is_whitespace() || c == neutral::ZERO_WIDTH_SPACE);
+                let leaf = if blank { Leaf::Text(code) } else { Leaf::Code(code) };
                 out.push(Run::new(leaf, style));
             }
             Leaf::Link { url, label } => {
@@ -266,7 +267,7 @@ fn merge(runs: Vec<Run>) -> Vec<Run> {
 }
 
 fn strip(mut run: Run) -> Run {
-    if let Leaf::Text(text) = &mut run.leaf
+    if let Leaf::Text(text) | Leaf::Code(text) = &mut run.leaf
         && text.contains(neutral::ZERO_WIDTH_SPACE)
     {
         *text = neutral::strip_zero_width(text);
@@ -274,7 +275,7 @@ fn strip(mut run: Run) -> Run {
     run
 }
 
-fn linkify(runs: Vec<Run>) -> Vec<Run> {
+fn linkify(runs: Vec<Run>, neutral: bool) -> Vec<Run> {
     let mut out = Vec::with_capacity(runs.len());
     for run in runs {
         let Leaf::Text(text) = &run.leaf else {
@@ -284,12 +285,21 @@ fn linkify(runs: Vec<Run>) -> Vec<Run> {
         for piece in link::pieces(text) {
             let leaf = match piece {
                 link::Piece::Text(text) => Leaf::Text(text.to_owned()),
-                link::Piece::Url(url) => Leaf::Link { url: link::sanitise(url), label: String::new() },
+                link::Piece::Url(found) => {
+                    let url = link::sanitise(found);
+                    let url = if neutral { neutral::neutral_url(&url) } else { url };
+                    // What would not be found again as it is written stays text.
+                    if link::is_bare(&url) {
+                        Leaf::Link { url, label: String::new() }
+                    } else {
+                        Leaf::Text(found.to_owned())
+                    }
+                }
             };
             out.push(Run::new(leaf, run.style));
         }
     }
-    out
+    merge(out)
 }
 
 fn neutralise(runs: &mut [Run]) {
@@ -380,21 +390,36 @@ struct Cell {
 }
 
 fn cells(runs: Vec<Run>) -> Vec<Cell> {
-    let mut cells = Vec::new();
+    let mut cells: Vec<Cell> = Vec::new();
     for Run { leaf, style } in runs {
         match leaf {
-            Leaf::Text(text) => cells.extend(text.graphemes(true).map(|grapheme| Cell {
-                first: class(grapheme.chars().next()),
-                last: class(grapheme.chars().next_back()),
-                delimiter: matches!(grapheme, "*" | "_" | "~" | "`"),
-                leaf: Leaf::Text(grapheme.to_owned()),
-                style,
-            })),
+            Leaf::Text(text) => {
+                for grapheme in text.graphemes(true) {
+                    match cells.last_mut() {
+                        // What keeps a mention dead stays with its `@`.
+                        Some(Cell { leaf: Leaf::Text(before), last, .. }) if grapheme == "\u{200b}" => {
+                            before.push_str(grapheme);
+                            *last = Class::Other;
+                        }
+                        _ => cells.push(text_cell(grapheme, style)),
+                    }
+                }
+            }
             Leaf::Break => cells.push(Cell { leaf, style, first: Class::Space, last: Class::Space, delimiter: false }),
             leaf => cells.push(Cell { leaf, style, first: Class::Mark, last: Class::Mark, delimiter: false }),
         }
     }
     cells
+}
+
+fn text_cell(grapheme: &str, style: Style) -> Cell {
+    Cell {
+        first: class(grapheme.chars().next()),
+        last: class(grapheme.chars().next_back()),
+        delimiter: matches!(grapheme, "*" | "_" | "~" | "`"),
+        leaf: Leaf::Text(grapheme.to_owned()),
+        style,
+    }
 }
 
 fn class(c: Option<char>) -> Class {

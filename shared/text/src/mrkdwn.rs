@@ -35,7 +35,7 @@ fn write_blocks(blocks: &[Block], out: &mut String) {
         }
         match block {
             Block::Paragraph(inlines) => {
-                let mut writer = Writer { out: String::new(), open: Vec::new(), gap: false };
+                let mut writer = Writer { out: String::new(), open: Vec::new(), reopen: false, gap: false };
                 writer.inlines(inlines);
                 out.push_str(&writer.out);
             }
@@ -74,6 +74,8 @@ struct Writer {
     out: String,
     /// Delimiters that are open: they hold for a line only.
     open: Vec<char>,
+    /// Whether they are to be opened again on this line, behind its leading space.
+    reopen: bool,
     /// Whether a letter, digit or colon that follows must be kept apart.
     gap: bool,
 }
@@ -81,6 +83,9 @@ struct Writer {
 impl Writer {
     fn inlines(&mut self, inlines: &[Inline]) {
         for inline in inlines {
+            if !matches!(inline, Inline::Text(_) | Inline::Break) {
+                self.open_again();
+            }
             match inline {
                 Inline::Text(text) => self.text(text),
                 Inline::Strong(inner) => self.delimited('*', inner),
@@ -116,10 +121,16 @@ impl Writer {
                 Inline::Break => {
                     self.out.extend(self.open.iter().rev());
                     self.out.push('\n');
-                    self.out.extend(self.open.iter());
+                    self.reopen = true;
                     self.gap = false;
                 }
             }
+        }
+    }
+
+    fn open_again(&mut self) {
+        if std::mem::take(&mut self.reopen) {
+            self.out.extend(self.open.iter());
         }
     }
 
@@ -166,6 +177,9 @@ impl Writer {
         let text = emoji::protect(text);
         let mut chars = text.chars().peekable();
         while let Some(c) = chars.next() {
+            if !c.is_whitespace() {
+                self.open_again();
+            }
             let next = chars.peek().copied();
             let inside = |is: fn(char) -> bool| before.is_some_and(is) && next.is_some_and(is);
             let literal = match c {

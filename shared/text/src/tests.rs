@@ -98,11 +98,10 @@ proptest! {
                 prop_assert!(measure(piece) <= max || piece.words().chars().count() <= 1, "{max}: {piece:?}");
                 prop_assert!(!piece.is_empty());
             }
-            if max >= 60 {
-                let whole: String = text.words();
-                let parts: String = pieces.iter().map(Text::words).collect();
-                prop_assert_eq!(dense(&whole), dense(&parts));
-            }
+            // A link that does not fit becomes text, which says more than the link did.
+            let mut parts = dense(&pieces.iter().map(Text::words).collect::<String>()).chars().collect::<Vec<_>>().into_iter();
+            let whole = dense(&text.words());
+            prop_assert!(whole.chars().all(|c| parts.any(|part| part == c)), "{max}: {whole:?} {pieces:?}");
         }
     }
 
@@ -249,8 +248,11 @@ fn deep_nesting_is_bounded() {
             ("- ", ""),
         ] {
             let text = format!("{}x{}", open.repeat(DEEP), close.repeat(DEEP));
+            let started = std::time::Instant::now();
             let tree = read(&text);
+            eprintln!("{name} {open} {:?}", started.elapsed());
             write(&tree);
+            eprintln!("{name} {open} {:?}", started.elapsed());
             assert!(depth(&tree.blocks) <= crate::MAX_DEPTH + 1, "{name} {open}");
         }
     }
