@@ -115,14 +115,43 @@ fn push_emoji(text: &str, style: Style, out: &mut Vec<Run>) {
     out.push(Run::text(&text[done..], style));
 }
 
+/// How often paragraphs are made again until they stay the same.
+pub(crate) const ROUNDS: usize = 4;
+
 /// Makes paragraphs of runs: see [`crate::normalise`] for the form. With `neutral`, mass mentions are made harmless.
 pub(crate) fn paragraphs(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
+    let styled = runs.iter().any(|run| !run.style.is_none());
+    let mut made = paragraphs_once(runs, neutral);
+    if styled {
+        // Where a style went away, texts that it kept apart have met.
+        for _ in 0..ROUNDS {
+            let again = made.iter().flat_map(|inlines| paragraphs_once(self::runs(inlines), neutral)).collect();
+            if again == made {
+                break;
+            }
+            made = again;
+        }
+    }
+    made
+}
+
+fn paragraphs_once(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
     let mut runs = merge(merge(clean(merge(runs))).into_iter().map(strip).collect());
     runs = linkify(runs, neutral);
     if neutral {
         neutralise(&mut runs);
     }
-    lines(runs).into_iter().map(|lines| build(&settle(cells(lines)), Style::NONE)).collect()
+    lines(runs)
+        .into_iter()
+        .map(|runs| {
+            if runs.iter().all(|run| run.style.is_none()) {
+                let mut out = Vec::new();
+                runs.iter().for_each(|run| push_leaf(&run.leaf, &mut out));
+                return out;
+            }
+            build(&settle(cells(runs)), Style::NONE)
+        })
+        .collect()
 }
 
 fn collect(inlines: &[Inline], style: Style, out: &mut Vec<Run>) {

@@ -103,7 +103,7 @@ impl Writer {
                     for inline in label {
                         if let Inline::Text(text) = inline {
                             self.out.push('|');
-                            escape(text, &mut self.out);
+                            escape(&text.replace("```", "`\u{200b}`\u{200b}`"), &mut self.out);
                         }
                     }
                     self.out.push('>');
@@ -207,10 +207,10 @@ mod tests {
     #[test]
     fn slack_says() {
         let text = read(
-            "hi <@U1|ann> <@U2> in <#C1|ops> <#C2|>: *b _i_* ~s~ `c &lt;` <https://x.example|docs> :wave: :parrot: <!date^1^{date}|yesterday> <!subteam^S1|@grp>\n&gt; q\n```let x = &amp;y;```\n<!here> <mailto:a@b.example|a@b.example>",
+            "hi <@U1|ann> <@U2> in <#C1|ops> <#C2|>: *b _i_* ~s~ `c &lt;` <https://x.example|docs> :wave: :blob_cat: <!date^1^{date}|yesterday> <!subteam^S1|@grp>\n&gt; q\n```let x = &amp;y;```\n<!here> <mailto:a@b.example|a@b.example>",
         );
         insta::assert_snapshot!(crate::markdown::write(&text), @r"
-        hi @ann @U2 in #ops #C2: **b *i*** ~~s~~ `c <` [docs](<https://x.example>) 👋 :parrot: yesterday @grp
+        hi @ann @U2 in #ops #C2: **b *i*** ~~s~~ `c <` [docs](<https://x.example>) 👋 :blob_cat: yesterday @grp
 
         > q
 
@@ -225,7 +225,7 @@ mod tests {
     #[test]
     fn t10_nobody_is_called() {
         let text = Text::plain("<!channel> <@U1> @here *x* a*b*c snake_case `q` :wave:");
-        insta::assert_snapshot!(write(&text).replace('\u{200b}', "·"), @"&lt;·!channel&gt; &lt;@U1&gt; @·here ·*·x·*· a*b·*·c snake_case ·`·q·`· :·wave:");
+        insta::assert_snapshot!(write(&text).replace('\u{200b}', "·"), @"&lt;·!channel&gt; &lt;@U1&gt; @·here ·*·x·*· a*b*c snake_case ·`·q·`· :·wave:");
     }
 
     #[test]

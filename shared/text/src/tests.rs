@@ -228,7 +228,7 @@ fn adversarial_inputs_are_read_quickly() {
             write(&tree);
             let took = started.elapsed();
             assert!(took.as_secs() < 4, "{name} took {took:?} for {unit:?}");
-            if took.as_millis() > 500 {
+            if took.as_millis() > 1000 {
                 eprintln!("{name} {unit:?} {took:?}");
             }
         }
@@ -247,12 +247,9 @@ fn deep_nesting_is_bounded() {
             ("&gt;", ""),
             ("- ", ""),
         ] {
-            let text = format!("{}x{}", open.repeat(DEEP), close.repeat(DEEP));
-            let started = std::time::Instant::now();
+            let text = format!("{}x{}", open.repeat(DEEP / open.len()), close.repeat(DEEP / open.len()));
             let tree = read(&text);
-            eprintln!("{name} {open} {:?}", started.elapsed());
             write(&tree);
-            eprintln!("{name} {open} {:?}", started.elapsed());
             assert!(depth(&tree.blocks) <= crate::MAX_DEPTH + 1, "{name} {open}");
         }
     }
