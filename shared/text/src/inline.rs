@@ -312,23 +312,28 @@ fn linkify(runs: Vec<Run>, neutral: bool) -> Vec<Run> {
             continue;
         };
         for piece in link::pieces(text) {
-            let leaf = match piece {
-                link::Piece::Text(text) => Leaf::Text(text.to_owned()),
-                link::Piece::Url(found) => {
-                    let url = link::sanitise(found);
-                    let url = if neutral { neutral::neutral_url(&url) } else { url };
-                    // What would not be found again as it is written stays text.
-                    if link::is_bare(&url) {
-                        Leaf::Link { url, label: String::new() }
-                    } else {
-                        Leaf::Text(found.to_owned())
-                    }
-                }
-            };
-            out.push(Run::new(leaf, run.style));
+            match piece {
+                link::Piece::Text(text) => out.push(Run::text(text, run.style)),
+                link::Piece::Url(url) => match bare_link(url, neutral) {
+                    Some(leaf) => out.push(Run::new(leaf, run.style)),
+                    // Its end depends on what follows it: by itself, less of it is a link.
+                    None => out.extend(link::pieces(url).into_iter().map(|piece| {
+                        let (link::Piece::Text(text) | link::Piece::Url(text)) = piece;
+                        let link = matches!(piece, link::Piece::Url(_)).then(|| bare_link(text, neutral)).flatten();
+                        Run::new(link.unwrap_or_else(|| Leaf::Text(text.to_owned())), run.style)
+                    })),
+                },
+            }
         }
     }
     merge(out)
+}
+
+/// A URL found in text as a link, if it would be found again as it is then written.
+fn bare_link(found: &str, neutral: bool) -> Option<Leaf> {
+    let url = link::sanitise(found);
+    let url = if neutral { neutral::neutral_url(&url) } else { url };
+    link::is_bare(&url).then_some(Leaf::Link { url, label: String::new() })
 }
 
 fn neutralise(runs: &mut [Run]) {
@@ -530,6 +535,8 @@ fn level_words(cells: &mut [Cell]) -> bool {
 fn check_borders(cells: &mut [Cell], backwards: bool) -> bool {
     let mut changed = false;
     let mut outside = (Style::NONE, Class::Space);
+    // mrkdwn's styles end and begin again with each line.
+    let mut line_edge = true;
     for step in 0..cells.len() {
         let at = if backwards { cells.len() - 1 - step } else { step };
         let cell = &mut cells[at];
@@ -546,7 +553,11 @@ fn check_borders(cells: &mut [Cell], backwards: bool) -> bool {
                 cell.style = Style::NONE;
                 changed = true;
             }
+        } else if cell.delimiter && line_edge && !cell.style.is_none() {
+            cell.style = Style::NONE;
+            changed = true;
         }
+        line_edge = cell.leaf == Leaf::Break || (line_edge && cell.is_space());
         outside = (cell.style, far);
     }
     changed
