@@ -42,14 +42,18 @@ pub fn split(text: &Text, max: usize, measure: &dyn Fn(&Text) -> usize) -> Vec<T
             }
             continue;
         }
-        let taken = border(&atoms, fits);
-        let rest = atoms.len() - taken;
-        let mut piece = atoms.split_off(rest);
-        piece.reverse();
-        while piece.last().is_some_and(Atom::is_droppable) {
-            piece.pop();
+        let mut taken = border(&atoms, fits);
+        let trimmed = |taken: usize| {
+            let blank = atoms[atoms.len() - taken..].iter().take_while(|atom| atom.is_droppable()).count();
+            build(atoms.iter().rev().take(taken - blank))
+        };
+        let mut piece = trimmed(taken);
+        if measure(&piece) > max {
+            // Less can measure more, where what was left out allowed other markup.
+            taken = fits;
+            piece = build(atoms.iter().rev().take(fits));
         }
-        let piece = build(piece.iter());
+        atoms.truncate(atoms.len() - taken);
         if !piece.is_empty() {
             pieces.push(piece);
         }

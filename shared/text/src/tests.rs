@@ -98,11 +98,10 @@ proptest! {
                 prop_assert!(measure(piece) <= max || piece.words().chars().count() <= 1, "{max}: {piece:?}");
                 prop_assert!(!piece.is_empty());
             }
-            if max >= 60 {
-                let whole: String = text.words();
-                let parts: String = pieces.iter().map(Text::words).collect();
-                prop_assert_eq!(dense(&whole), dense(&parts));
-            }
+            // A link that does not fit becomes text, which says more than the link did.
+            let mut parts = dense(&pieces.iter().map(Text::words).collect::<String>()).chars().collect::<Vec<_>>().into_iter();
+            let whole = dense(&text.words());
+            prop_assert!(whole.chars().all(|c| parts.any(|part| part == c)), "{max}: {whole:?} {pieces:?}");
         }
     }
 
@@ -229,7 +228,7 @@ fn adversarial_inputs_are_read_quickly() {
             write(&tree);
             let took = started.elapsed();
             assert!(took.as_secs() < 4, "{name} took {took:?} for {unit:?}");
-            if took.as_millis() > 500 {
+            if took.as_millis() > 1000 {
                 eprintln!("{name} {unit:?} {took:?}");
             }
         }
@@ -248,7 +247,7 @@ fn deep_nesting_is_bounded() {
             ("&gt;", ""),
             ("- ", ""),
         ] {
-            let text = format!("{}x{}", open.repeat(DEEP), close.repeat(DEEP));
+            let text = format!("{}x{}", open.repeat(DEEP / open.len()), close.repeat(DEEP / open.len()));
             let tree = read(&text);
             write(&tree);
             assert!(depth(&tree.blocks) <= crate::MAX_DEPTH + 1, "{name} {open}");
