@@ -1,0 +1,265 @@
+//! The laws of dialects, for any tree and any input.
+
+use proptest::prelude::*;
+use sameroom_model::{Block, Inline, MentionKind, Text};
+
+use crate::{Markup, arbitrary, degrade, html, irc, markdown, mrkdwn, neutralise, normalise, plain, split};
+
+type Read = fn(&str) -> Text;
+type Write = fn(&Text) -> String;
+
+const DIALECTS: [(&str, Read, Write, Markup); 5] = [
+    ("plain", plain::read, plain::write, Markup::PLAIN),
+    ("irc", irc::read, irc::write, Markup::IRC),
+    ("html", html::read, html::write, Markup::HTML),
+    ("markdown", markdown::read, markdown::write, Markup::MARKDOWN),
+    ("mrkdwn", mrkdwn::read, mrkdwn::write, Markup::MRKDWN),
+];
+
+fn law(dialect: usize, text: &Text) -> Result<(), TestCaseError> {
+    let (name, read, write, markup) = DIALECTS[dialect];
+    let written = write(text);
+    prop_assert_eq!(read(&written), degrade(text, &markup), "{} wrote {:?}", name, written);
+    Ok(())
+}
+
+proptest! {
+    #[test]
+    fn plain_law(text in arbitrary::text()) { law(0, &text)?; }
+    #[test]
+    fn irc_law(text in arbitrary::text()) { law(1, &text)?; }
+    #[test]
+    fn html_law(text in arbitrary::text()) { law(2, &text)?; }
+    #[test]
+    fn markdown_law(text in arbitrary::text()) { law(3, &text)?; }
+    #[test]
+    fn mrkdwn_law(text in arbitrary::text()) { law(4, &text)?; }
+
+    #[test]
+    fn mrkdwn_law_with_mentions(text in arbitrary::text()) {
+        let mut wanted = degrade(&text, &Markup::MRKDWN_MENTIONS);
+        label_by_key(&mut wanted.blocks);
+        let written = mrkdwn::write_with_mentions(&text);
+        prop_assert_eq!(mrkdwn::read(&written), wanted, "wrote {:?}", written);
+    }
+
+    #[test]
+    fn normal_form_is_its_own(text in arbitrary::text()) {
+        let normal = normalise(&text);
+        prop_assert_eq!(normalise(&normal), normal.clone());
+        for (_, _, _, markup) in DIALECTS {
+            let degraded = degrade(&text, &markup);
+            prop_assert_eq!(degrade(&degraded, &markup), degraded.clone());
+            prop_assert_eq!(normalise(&degraded), degraded);
+        }
+    }
+
+    #[test]
+    fn t9_literal_text_stays_literal(text in arbitrary::literal()) {
+        for (dialect, (name, read, write, markup)) in DIALECTS.into_iter().enumerate() {
+            law(dialect, &text)?;
+            let back = read(&write(&text));
+            prop_assert!(is_literal(&back), "{name}: {back:?}");
+            let words = degrade(&text, &markup).words();
+            prop_assert_eq!(back.words(), words);
+        }
+    }
+
+    #[test]
+    fn t10_no_mass_mention_leaves_alive(text in arbitrary::text()) {
+        for (name, _, write, _) in DIALECTS {
+            let written = write(&text).replace('\\', "");
+            for mass in ["@here", "@everyone", "@channel", "<!"] {
+                for (at, _) in written.to_lowercase().match_indices(mass) {
+                    let after = written.get(at + mass.len()..).and_then(|rest| rest.chars().next());
+                    prop_assert!(mass != "<!" && after.is_some_and(char::is_alphanumeric), "{name}: {written:?}");
+                }
+            }
+        }
+        let once = neutralise(&text.words());
+        prop_assert_eq!(neutralise(&once), once);
+    }
+
+    #[test]
+    fn readers_take_anything(text in "\\PC*|[\\x00-\\x20*_~`<>&\\[\\]()!#:|/a-c\n-]{0,80}") {
+        for (name, read, _, _) in DIALECTS {
+            let tree = read(&text);
+            prop_assert_eq!(&normalise(&tree), &tree, "{}", name);
+        }
+    }
+
+    #[test]
+    fn split_keeps_all(text in arbitrary::text(), max in 1..80_usize) {
+        for (_, _, write, markup) in DIALECTS {
+            let text = degrade(&text, &markup);
+            let measure = |text: &Text| write(text).len();
+            let pieces = split(&text, max, &measure);
+            for piece in &pieces {
+                prop_assert!(measure(piece) <= max || piece.words().chars().count() <= 1, "{max}: {piece:?}");
+                prop_assert!(!piece.is_empty());
+            }
+            // A link that does not fit becomes text, which says more than the link did.
+            let mut parts = dense(&pieces.iter().map(Text::words).collect::<String>()).chars().collect::<Vec<_>>().into_iter();
+            let whole = dense(&text.words());
+            prop_assert!(whole.chars().all(|c| parts.any(|part| part == c)), "{max}: {whole:?} {pieces:?}");
+        }
+    }
+
+    #[test]
+    fn irc_lines_keep_all(text in arbitrary::text(), max in 1..100_usize) {
+        let lines = irc::lines(&text, max);
+        for line in &lines {
+            prop_assert!(!line.is_empty() && !line.contains(['\n', '\r', '\0']));
+            prop_assert!(line.len() <= max || line.chars().count() == 1, "{max} {line:?}");
+        }
+        let whole = degrade(&text, &Markup::IRC).words();
+        let parts: String = lines.iter().map(|line| irc::read(line).words()).collect();
+        if max >= 16 {
+            prop_assert_eq!(dense(&whole), dense(&parts));
+        }
+    }
+}
+
+fn dense(text: &str) -> String {
+    text.chars().filter(|c| !c.is_whitespace() && *c != '\u{200b}').collect()
+}
+
+fn is_literal(text: &Text) -> bool {
+    text.blocks.iter().all(|block| match block {
+        Block::Paragraph(inlines) => inlines.iter().all(|inline| match inline {
+            Inline::Text(_) => true,
+            Inline::Link { label, .. } => label.is_empty(),
+            _ => false,
+        }),
+        _ => false,
+    })
+}
+
+fn label_by_key(blocks: &mut [Block]) {
+    fn inlines(inner: &mut [Inline]) {
+        for inline in inner {
+            match inline {
+                Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Struck(inner) => inlines(inner),
+                Inline::Mention(mention) => {
+                    mention.label = match &mention.kind {
+                        MentionKind::User(key) => key.as_str().to_owned(),
+                        MentionKind::Room(key) => key.as_str().to_owned(),
+                        _ => continue,
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    for block in blocks {
+        match block {
+            Block::Paragraph(inner) => inlines(inner),
+            Block::Quote(inner) => label_by_key(inner),
+            Block::List { items, .. } => items.iter_mut().for_each(|item| label_by_key(item)),
+            Block::Code { .. } => {}
+        }
+    }
+}
+
+#[test]
+fn adversarial_inputs_are_read_quickly() {
+    const SIZE: usize = 64 * 1024;
+    let units = [
+        "*",
+        "_",
+        "[",
+        "]",
+        "> ",
+        ">",
+        "`",
+        "~",
+        "<",
+        "<a ",
+        "&",
+        "![",
+        "[a](",
+        "*a ",
+        "a**b",
+        "- ",
+        "1. ",
+        "\\",
+        ":",
+        ":a",
+        ":a:",
+        "@",
+        "@*",
+        "<b>",
+        "<div>",
+        "<blockquote>",
+        "<ul><li>",
+        "</b>",
+        "<a href=x>",
+        "<pre>",
+        "<!--",
+        "<@U",
+        "<@U|",
+        "&gt;",
+        "&gt; ",
+        "```",
+        "`a",
+        "http://",
+        "http://a.b/",
+        "\u{2}",
+        "\u{3}1,",
+        "\u{2}a\u{1d}",
+        "\u{200b}",
+        "*a\n",
+        "> a\n",
+        ">\n",
+        "  - a\n",
+        "[a]: b\n",
+        "**a _b_ ",
+        "_a*",
+        "<x a=1 ",
+        "\n",
+        "e\u{301}",
+        "\u{301}",
+    ];
+    for (name, read, write, _) in DIALECTS {
+        for unit in units {
+            let text = unit.repeat(SIZE / unit.len());
+            let started = std::time::Instant::now();
+            let tree = read(&text);
+            write(&tree);
+            let took = started.elapsed();
+            assert!(took.as_secs() < 4, "{name} took {took:?} for {unit:?}");
+            if took.as_millis() > 1000 {
+                eprintln!("{name} {unit:?} {took:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn deep_nesting_is_bounded() {
+    const DEEP: usize = 100_000;
+    for (name, read, write, _) in DIALECTS {
+        for (open, close) in [
+            ("<blockquote>", "</blockquote>"),
+            ("<ul><li>", "</li></ul>"),
+            ("<b><i>", "</i></b>"),
+            (">", ""),
+            ("&gt;", ""),
+            ("- ", ""),
+        ] {
+            let text = format!("{}x{}", open.repeat(DEEP / open.len()), close.repeat(DEEP / open.len()));
+            let tree = read(&text);
+            write(&tree);
+            assert!(depth(&tree.blocks) <= crate::MAX_DEPTH + 1, "{name} {open}");
+        }
+    }
+}
+
+fn depth(blocks: &[Block]) -> usize {
+    let inner = |block: &Block| match block {
+        Block::Quote(inner) => 1 + depth(inner),
+        Block::List { items, .. } => 2 + items.iter().map(|item| depth(item)).max().unwrap_or(0),
+        _ => 0,
+    };
+    blocks.iter().map(inner).max().unwrap_or(0)
+}
