@@ -262,7 +262,7 @@ impl IrcSession {
                 conn.learn_mask(&format!("{user}@{host}"));
             }
             match at {
-                Some(at) => self.came_in(conn, at, now),
+                Some(at) => self.came_in(conn, at, line, now),
                 // Not one of ours: a forward, or a server that joins people by itself.
                 None => {
                     let name = line.param(0).to_owned();
@@ -279,7 +279,7 @@ impl IrcSession {
         }
     }
 
-    fn came_in(&mut self, conn: &mut Conn, at: usize, now: Timestamp) {
+    fn came_in(&mut self, conn: &mut Conn, at: usize, line: &Line, now: Timestamp) {
         let channel = &mut self.channels[at];
         if channel.joined() {
             return;
@@ -291,7 +291,7 @@ impl IrcSession {
             let key = channel.key.clone();
             self.tell_room(&key, Availability::Open);
         }
-        self.fill_gap(conn, at, now);
+        self.fill_gap(conn, at, line, now);
     }
 
     /// We are in no more, not by our wish: back once, after a while; a second time it is meant.

@@ -213,6 +213,11 @@ impl IrcSession {
         if !line.param(0).is_empty() && line.param(0) != "*" {
             line.param(0).clone_into(&mut conn.nick);
         }
+        if conn.nick_tries == 0 && conn.nick != self.preferred && self.preferred.starts_with(&conn.nick) {
+            // The server cut it, and would cut it again: it is what we want here.
+            self.settings.user = Some(self.account_name());
+            self.preferred.clone_from(&conn.nick);
+        }
         // Many servers end the welcome with our mask.
         if let Some((nick, mask)) = line.trailing().rsplit(' ').next().and_then(|word| word.split_once('!'))
             && conn.is_me(nick)

@@ -139,6 +139,7 @@ impl IrcSession {
         if conn.hush_until.is_some_and(|until| now < until) {
             return;
         }
+        conn.hush_until = None;
         while !conn.control.is_empty() && conn.bucket.ready(now) {
             if let Some(line) = conn.control.pop_front() {
                 conn.bucket.take(1);
@@ -197,7 +198,7 @@ impl IrcSession {
             return false;
         }
         self.tickets = ticket;
-        let lines = wire.iter().filter(|b| **b == b'\n').count();
+        let lines = wire.split(|b| *b == b'\n').count() - 1;
         conn.bucket.take(lines);
         let echoed = conn.caps.on("echo-message") && !matches!(piece.kind, Kind::Redact);
         let flight = Flight { ticket, at: now, bytes: wire.len(), text, answered: labelled || echoed };
@@ -568,10 +569,9 @@ impl IrcSession {
             .map(|(_, _, flight, _)| later(flight.at, ECHO_WAIT))
             .min()
             .filter(|_| conn.barriers.is_empty());
-        let tokens = waiting.then(|| conn.bucket.ready_at().max(conn.hush_until.unwrap_or(Timestamp::MIN)));
-        // With a full window it is an answer that wakes us, not time.
-        let blocked = conn.control.is_empty() && waiting && conn.bucket.has_token();
-        tokens.filter(|_| !blocked || conn.hush_until.is_some()).into_iter().chain(echoes).min()
+        // With a token left it is the window that is full: then an answer wakes us, not time.
+        let tokens = conn.hush_until.or_else(|| (!conn.bucket.has_token()).then(|| conn.bucket.ready_at()));
+        tokens.filter(|_| waiting).into_iter().chain(echoes).min()
     }
 }
 
