@@ -115,7 +115,7 @@ impl Writer {
                     if self.out.ends_with(|c: char| c.is_alphanumeric() || c == ':') {
                         self.out.push('\u{200b}');
                     }
-                    self.out.push_str(&format!(":{}:", emoji.name));
+                    self.out.extend([":", &emoji.name, ":"]);
                     self.gap = true;
                 }
                 Inline::Break => {
@@ -162,7 +162,9 @@ impl Writer {
             MentionKind::Group(_) | MentionKind::Everyone => return,
         };
         if !key.is_empty() && key.bytes().all(|b| b.is_ascii_alphanumeric()) {
-            self.out.push_str(&format!("<{sigil}{key}>"));
+            self.out.extend(['<', sigil]);
+            self.out.push_str(key);
+            self.out.push('>');
             self.gap = false;
         } else {
             self.text(&crate::neutralise(&format!("{sigil}{}", mention.label)));
@@ -188,7 +190,7 @@ impl Writer {
                 _ => false,
             };
             if literal {
-                self.out.push_str(&format!("\u{200b}{c}\u{200b}"));
+                self.out.extend(['\u{200b}', c, '\u{200b}']);
             } else {
                 if c == '>' && (self.out.is_empty() || self.out.ends_with('\n')) {
                     self.out.push('\u{200b}');
