@@ -146,7 +146,9 @@ fn paragraphs_once(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
         .map(|runs| {
             if runs.iter().all(|run| run.style.is_none()) {
                 let mut out = Vec::new();
-                runs.iter().for_each(|run| push_leaf(&run.leaf, &mut out));
+                for run in &runs {
+                    push_leaf(&run.leaf, &mut out);
+                }
                 return out;
             }
             build(&settle(cells(runs)), Style::NONE)
@@ -489,7 +491,9 @@ fn settle(mut cells: Vec<Cell>) -> Vec<Cell> {
             return cells;
         }
     }
-    cells.iter_mut().for_each(|cell| cell.style = Style::NONE);
+    for cell in &mut cells {
+        cell.style = Style::NONE;
+    }
     cells
 }
 

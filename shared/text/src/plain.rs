@@ -21,7 +21,9 @@ pub fn write(text: &Text) -> String {
             out.push_str("\n\n");
         }
         if let Block::Paragraph(inlines) = block {
-            inlines.iter().for_each(|inline| write_inline(inline, &mut out));
+            for inline in inlines {
+                write_inline(inline, &mut out);
+            }
         }
     }
     out
