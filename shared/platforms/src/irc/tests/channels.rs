@@ -43,6 +43,13 @@ fn the_server_s_limit_of_channels() {
     );
 }
 
+#[test]
+fn a_limit_of_0_is_none() {
+    let mut irc = Setup::fast().start();
+    irc.connects("", "CHANLIMIT=#&+:0");
+    assert_eq!(irc.sent.pop_back().as_deref(), Some("JOIN #c"));
+}
+
 #[track_caller]
 fn closed(irc: &mut World, part: &str) {
     let Some((_, Availability::Closed(why))) = irc.rooms.pop_back() else { panic!("closed") };

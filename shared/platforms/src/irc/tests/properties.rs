@@ -223,7 +223,7 @@ proptest! {
     ) {
         match codec::line(&[(&key, &value)], "PRIVMSG", &[&middle], Some(&trailing), LINE_MAX) {
             Ok(bytes) => {
-                prop_assert_eq!(bytes.iter().filter(|b| **b == b'\n').count(), 1);
+                prop_assert_eq!(bytes.split(|b| *b == b'\n').count(), 2);
                 let read = parse(bytes.strip_suffix(b"\r\n").unwrap()).unwrap();
                 prop_assert_eq!(read.tags.get(&key), Some(&value));
                 prop_assert_eq!(read.params, [middle, trailing]);
