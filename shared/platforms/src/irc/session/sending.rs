@@ -69,15 +69,7 @@ struct Spot(usize, usize, usize);
 
 impl Pending {
     pub(super) fn new(delivery: Box<Delivery>) -> Self {
-        Self {
-            delivery,
-            pieces: None,
-            touched: false,
-            keys: Vec::new(),
-            confirmed: 0,
-            refused: None,
-            plain: false,
-        }
+        Self { delivery, pieces: None, touched: false, keys: Vec::new(), confirmed: 0, refused: None, plain: false }
     }
 
     /// What became of it, once nothing of it is left.
@@ -236,13 +228,7 @@ impl IrcSession {
     }
 
     /// How a channel may be spoken to now.
-    fn with_voice<R>(
-        &self,
-        conn: &Conn,
-        at: usize,
-        which: usize,
-        write: impl FnOnce(&Voice<'_>, &Pending) -> R,
-    ) -> R {
+    fn with_voice<R>(&self, conn: &Conn, at: usize, which: usize, write: impl FnOnce(&Voice<'_>, &Pending) -> R) -> R {
         let channel = &self.channels[at];
         let pending = &channel.queue[which];
         let tags = conn.caps.on("message-tags");
@@ -261,7 +247,8 @@ impl IrcSession {
         });
         let multiline = conn.caps.on("draft/multiline") && conn.caps.on("batch") && tags && !conn.multiline_off;
         let number = |field: &str| conn.caps.field("draft/multiline", field).and_then(|n| n.parse().ok());
-        let multiline = if multiline { number("max-bytes").map(|bytes| (bytes, number("max-lines").unwrap_or(100))) } else { None };
+        let multiline =
+            if multiline { number("max-bytes").map(|bytes| (bytes, number("max-lines").unwrap_or(100))) } else { None };
         let present = |nick: &str| {
             self.settings.ping_safe && channel.members.contains(&conn.isupport.fold(nick)) && !conn.is_me(nick)
         };
@@ -282,9 +269,11 @@ impl IrcSession {
         if !conn.barriers.is_empty() {
             return;
         }
-        let waiting = self.channels.iter().flat_map(Channel::flights).any(|(_, _, flight, _)| {
-            !flight.answered || now.duration_since(flight.at) >= ECHO_WAIT
-        });
+        let waiting = self
+            .channels
+            .iter()
+            .flat_map(Channel::flights)
+            .any(|(_, _, flight, _)| !flight.answered || now.duration_since(flight.at) >= ECHO_WAIT);
         if waiting {
             self.barrier(conn, now);
         }
@@ -371,7 +360,8 @@ impl IrcSession {
         let mut candidates = self.channels[at].flights().filter(|(_, _, flight, piece)| flight.answered && fits(piece));
         let first = candidates.next()?;
         let same = |flight: &Flight| flight.text.as_bytes() == line.last;
-        let found = if same(first.2) { first } else { candidates.find(|(_, _, flight, _)| same(flight)).unwrap_or(first) };
+        let found =
+            if same(first.2) { first } else { candidates.find(|(_, _, flight, _)| same(flight)).unwrap_or(first) };
         Some(Spot(at, found.0, found.1))
     }
 
@@ -404,12 +394,14 @@ impl IrcSession {
         }
         let again = !joined || line.command == "442";
         if joined && line.command == "442" {
-            self.channels[at].state = super::channels::State::Away { at: Some(later(now, SignedDuration::from_secs(5))) };
+            self.channels[at].state =
+                super::channels::State::Away { at: Some(later(now, SignedDuration::from_secs(5))) };
         }
         let why = format!("{name} does not take it: {words}");
         // With answers to every line the refusal means the oldest, else it waits for the barrier.
         let spot = self.labelled(line).or_else(|| {
-            let (which, piece, _, _) = self.channels[at].flights().next().filter(|(_, _, flight, _)| flight.answered)?;
+            let (which, piece, _, _) =
+                self.channels[at].flights().next().filter(|(_, _, flight, _)| flight.answered)?;
             Some(Spot(at, which, piece))
         });
         match spot {
@@ -606,7 +598,8 @@ fn wire(piece: &Piece, target: &str, ticket: u64, labelled: bool, max: usize) ->
             }
             if let (None, [_, _, ..]) = (relay, parts.as_slice()) {
                 let batch = format!("m{ticket}");
-                let mut bytes = codec::line(&tags, "BATCH", &[&format!("+{batch}"), "draft/multiline", target], None, max)?;
+                let mut bytes =
+                    codec::line(&tags, "BATCH", &[&format!("+{batch}"), "draft/multiline", target], None, max)?;
                 for (i, part) in parts.iter().enumerate() {
                     let mut tags = vec![("batch", batch.as_str())];
                     if part.concat {

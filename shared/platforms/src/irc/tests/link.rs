@@ -21,7 +21,9 @@ fn until_dial(irc: &mut World) -> i64 {
 fn a_lost_connection_is_soon_back_and_the_first_minute_is_quick() {
     let mut irc = plain();
     irc.handle(Input::Closed("connection reset by peer"));
-    assert!(matches!(irc.states.pop_back(), Some(AccountState::Trouble(why)) if why.contains("connection reset by peer")));
+    assert!(
+        matches!(irc.states.pop_back(), Some(AccountState::Trouble(why)) if why.contains("connection reset by peer"))
+    );
     assert!(until_dial(&mut irc) <= 2);
     let mut passed = 2;
     while passed < 55 {
