@@ -27,12 +27,21 @@ impl Engine {
         Ok(rows::load::<Copy>(&*self.inner.store, &key).await?.map(|kept| kept.value))
     }
 
-    /// The writes that note a copy, both ways. Only posts make copies.
+    /// The writes that note a copy, both ways. Posts make copies, and edits that no longer fit what was there add to
+    /// them.
     pub(crate) fn note_copy(&self, delivery: &Delivery, copy: &Copy) -> Vec<Write> {
-        let (Action::Post { .. }, Some(message)) = (&delivery.action, &delivery.origin.key) else { return Vec::new() };
+        let Some(message) = &delivery.origin.key else { return Vec::new() };
         let lane = &delivery.lane;
+        let copy = match delivery.action {
+            Action::Post { .. } => copy.clone(),
+            Action::Edit { .. } if !delivery.copies.is_empty() && !copy.keys.is_empty() => {
+                let keys: Vec<_> = delivery.copies.iter().chain(&copy.keys).cloned().collect();
+                Copy { parts: keys.len(), keys, whole: true }
+            }
+            _ => return Vec::new(),
+        };
         let expires = self.inner.clock.now().checked_add(self.inner.config.keep_copies).ok();
-        let mut writes = vec![rows::put(keys::copy(&lane.from, message, &lane.to), copy, expires, When::Always)];
+        let mut writes = vec![rows::put(keys::copy(&lane.from, message, &lane.to), &copy, expires, When::Always)];
         let origin = MessageRef { room: lane.from.clone(), key: message.clone() };
         for key in &copy.keys {
             writes.push(rows::put(keys::origin(&lane.to, key), &origin, expires, When::Always));
