@@ -6,6 +6,46 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+const CONNECT_HELP: &str = "\
+Examples:
+  Two IRC channels on two networks:
+    sameroom connect ircs://irc.libera.chat/#one ircs://irc.oftc.net/#two
+
+  With a login. The password is read from the variable, so that it does not stand on the command line:
+    sameroom connect 'ircs://mybot@irc.libera.chat/#one?password=env:LIBERA_PASSWORD' local:tea-room
+
+  An IRC channel, and a program of your own that takes and sends signed requests:
+    sameroom connect ircs://irc.libera.chat/#one 'webhook+https://example.com/hook?secret=env:HOOK_SECRET#main'
+
+Quote URLs that have ? or & in them. Secrets are given as env:NAME (a variable) or file:PATH (a file).
+local:NAME is a room that lives in Sameroom itself, as a page in the browser; it is made if there is none of that name.";
+
+const APPLY_HELP: &str = "\
+A network file:
+  [accounts.libera]
+  url = \"ircs://mybot@irc.libera.chat\"    # a room's URL without its room
+  password = \"env:LIBERA_PASSWORD\"        # whatever else the URL may say; secrets as env:NAME or file:PATH
+
+  [rooms.one]
+  account = \"libera\"
+  room = \"#one\"
+  author = \"both\"                         # name, username, both
+  team = false                            # show the author's team or network
+  system = false                          # show joins, leaves and renames
+  direction = \"both\"                      # both, not-out, not-in
+  edits = \"correction\"                    # where edits can't be made: correction, ignore
+  replies = \"quote\"                       # where replies can't be made: quote, plain
+
+  [rooms]
+  two = \"ircs://irc.oftc.net/#two\"        # a room by its URL
+  tea = \"local:tea-room\"                  # a room that lives here
+
+  [[tubes]]
+  rooms = [\"one\", \"two\"]
+  paused = false
+
+An option that is left out has its default. Tubes that are not in the file stay, unless --prune is given.";
+
 /// Connects chat rooms that live on different platforms.
 ///
 /// Without a command it serves: on the first start it offers two local rooms, already connected, at the address it
@@ -71,8 +111,9 @@ pub(crate) enum Command {
     Serve(ServeArgs),
     /// Connect rooms, two by two, and serve
     ///
-    /// A room is named by its URL, for example `ircs://irc.libera.chat/#rust`; `sameroom platforms` lists the forms.
-    /// Keep secrets out of the command line: `password=env:NAME` or `password=file:PATH` names where one is.
+    /// A room is named by its URL, for example ircs://irc.libera.chat/#rust; `sameroom platforms` lists the forms. What
+    /// was connected stays connected at the next start.
+    #[command(after_long_help = CONNECT_HELP)]
     Connect {
         /// Pairs of room URLs
         #[arg(required = true, num_args = 2.., value_name = "ROOM-URL")]
@@ -80,24 +121,39 @@ pub(crate) enum Command {
         #[command(flatten)]
         serve: ServeArgs,
     },
-    /// Make accounts, Tubes and options be as a network file says
+    /// Make accounts, rooms, options and Tubes be as a network file says
+    ///
+    /// Works while Sameroom runs, without a restart, and when it does not. The whole file is checked first: a mistake
+    /// anywhere changes nothing.
+    #[command(after_long_help = APPLY_HELP)]
     Apply {
         /// The network file (TOML)
         file: PathBuf,
         /// Show what would change, and change nothing
         #[arg(long)]
         dry_run: bool,
+        /// Remove Tubes that are not in the file; without this they stay
+        #[arg(long)]
+        prune: bool,
         #[command(flatten)]
         place: ServeArgs,
     },
-    /// Print accounts, Tubes and options as a network file
+    /// Print accounts, rooms, options and Tubes as a network file
+    ///
+    /// The file applies to the same state. Secrets are not in it: it names the variables to put them into. Rooms that
+    /// live here are named without their tokens; in another data folder they get new links.
     Export {
         #[command(flatten)]
         place: ServeArgs,
     },
-    /// List platforms and what each can do
+    /// List platforms, what each can do, and how its rooms are named
     Platforms,
-    /// List deliveries that failed, and replay them
+    /// Show Tubes, what waits and why, accounts and counts
+    Status {
+        #[command(flatten)]
+        place: ServeArgs,
+    },
+    /// List deliveries that failed and lanes that wait, and try them again
     Deliveries {
         #[command(subcommand)]
         action: Option<DeliveriesAction>,
@@ -105,14 +161,22 @@ pub(crate) enum Command {
         place: ServeArgs,
     },
     /// Check configuration, store, clock and every account, and say what to do
+    ///
+    /// Ends with status 1 if anything is wrong.
     Doctor {
         #[command(flatten)]
         place: ServeArgs,
     },
     /// Write a consistent copy of the store to a file, also while it is in use
+    ///
+    /// To restore, stop Sameroom, put the copy as sameroom.db and the key as sameroom.key (mode 600) into a new folder,
+    /// and start `sameroom --data FOLDER`.
     Backup {
         /// The file to write; it must not exist
         file: PathBuf,
+        /// Copy the key as well, to FILE.key; whoever has both can read the secrets
+        #[arg(long)]
+        with_key: bool,
         #[command(flatten)]
         place: ServeArgs,
     },
@@ -126,16 +190,25 @@ pub(crate) enum Command {
 /// What to do about failed deliveries.
 #[derive(Debug, Default, Subcommand)]
 pub(crate) enum DeliveriesAction {
-    /// List them, oldest first, and requests that were not understood
+    /// List them, oldest first, with requests that were not understood and lanes that wait
     #[default]
     List,
-    /// Try again
+    /// Try again what failed
     Replay {
         /// Which; as `list` names them
         #[arg(required_unless_present = "all")]
         id: Option<String>,
         /// All of them
         #[arg(long, conflicts_with = "id")]
+        all: bool,
+    },
+    /// Let lanes that are parked go on
+    Resume {
+        /// Which; as `list` names them
+        #[arg(required_unless_present = "all")]
+        lane: Option<String>,
+        /// All of them
+        #[arg(long, conflicts_with = "lane")]
         all: bool,
     },
 }

@@ -1,19 +1,21 @@
 //! How the command line speaks: tables for people, JSON for programs, colours only on a terminal.
 
 use std::io::IsTerminal as _;
+use std::time::Duration;
 
 /// Whether standard output may carry colours.
 fn colours() -> bool {
-    std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none()
+    std::io::stdout().is_terminal() && !plain()
+}
+
+/// Whether colours are not wanted (<https://no-color.org>: a variable that is set and not empty).
+fn plain() -> bool {
+    std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
 /// The word before an error.
 pub(crate) fn error_word() -> &'static str {
-    if std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none() {
-        "\x1b[1;31merror:\x1b[0m"
-    } else {
-        "error:"
-    }
+    if std::io::stderr().is_terminal() && !plain() { "\x1b[1;31merror:\x1b[0m" } else { "error:" }
 }
 
 /// Bold on a terminal.
@@ -50,6 +52,22 @@ pub(crate) fn table(heading: &[&str], rows: &[Vec<String>]) -> String {
     let mut lines = vec![bold(&line(heading.to_vec()))];
     lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
     lines.join("\n")
+}
+
+/// Waits for something, and says so on a terminal once it takes longer than a second.
+pub(crate) async fn patiently<T>(doing: &str, work: impl Future<Output = T>) -> T {
+    let mut work = std::pin::pin!(work);
+    if !std::io::stderr().is_terminal() {
+        return work.await;
+    }
+    tokio::select! {
+        done = &mut work => return done,
+        () = tokio::time::sleep(Duration::from_secs(1)) => eprint!("{doing} …"),
+    }
+    let done = work.await;
+    // Back to the line's start, and clear it.
+    eprint!("\r\x1b[K");
+    done
 }
 
 /// Prints a value as JSON.

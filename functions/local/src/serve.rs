@@ -19,12 +19,15 @@ use tokio::sync::watch;
 
 use crate::cli::ServeArgs;
 use crate::connect::{self, Pair};
+use crate::control::{self, Desk};
 use crate::runtime::{Runtime, operator};
 use crate::settings::Settings;
 use crate::{output, server, supervisor};
 
 /// How long work that is under way may take to finish after we were told to stop.
 const PATIENCE: Duration = Duration::from_secs(9);
+/// Where rooms living here are, as people are told.
+pub(crate) const LOCAL_SITE: &str = "this Sameroom";
 /// The rooms of a newcomer.
 const FIRST_ROOMS: [&str; 2] = ["Kitchen", "Garden"];
 
@@ -62,6 +65,7 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned());
     let runtime = Arc::new(Runtime::open(&settings)?);
+    runtime.check_secrets().await?;
     for pair in &pairs {
         connect::make(&runtime.engine, &operator(), pair).await?;
     }
@@ -69,6 +73,13 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
     let (stop, stopping) = watch::channel(false);
     let pump = Pump::start(&runtime.engine);
     let sessions = tokio::spawn(supervisor::run(runtime.clone(), json, stopping.clone()));
+    if runtime.sends_requests().await? {
+        let http = runtime.http.clone();
+        // Reading the system's certificates takes a while; the first message need not wait for it.
+        tokio::spawn(async move { http.warm().await });
+    }
+    let desk = Desk { runtime: runtime.clone(), url: Some(base.clone()) };
+    let control = tokio::spawn(control::listen(desk, settings.data.clone(), stopping.clone()));
     let hint = scene.newcomer.then(try_next);
     let router = sameroom_web::router(runtime.engine.clone(), hint);
     let serving = tokio::spawn(server::run(listener, router, stopping.clone()));
@@ -89,6 +100,7 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
         pump.stop(PATIENCE).await;
         let _ = sessions.await;
         let _ = serving.await;
+        let _ = control.await;
     };
     if tokio::time::timeout(PATIENCE, end).await.is_err() {
         tracing::warn!("not everything ended in time; it comes again after the next start");
@@ -159,24 +171,29 @@ async fn first_rooms(engine: &Engine) -> anyhow::Result<()> {
 
 /// The account that the rooms living here belong to.
 pub(crate) async fn local_account(engine: &Engine) -> anyhow::Result<()> {
-    let draft = Draft {
-        platform: "local",
+    engine.add_account_as(LOCAL_ACCOUNT.into(), &operator(), &local_draft()).await?;
+    Ok(())
+}
+
+/// That account as it is added.
+pub(crate) fn local_draft() -> Draft {
+    Draft {
+        platform: LOCAL_ACCOUNT,
         endpoint: "local:".to_owned(),
         identity: Identity { key: None, name: "Sameroom".to_owned() },
         settings: serde_json::Value::Null,
         secrets: Secrets::default(),
-    };
-    engine.add_account_as(LOCAL_ACCOUNT.into(), &operator(), &draft).await?;
-    Ok(())
+    }
 }
 
 async fn local_room(engine: &Engine, name: &str) -> anyhow::Result<Room> {
-    let draft = RoomDraft {
-        key: token()?.into(),
+    let mut draft = RoomDraft {
+        key: "".into(),
         name: name.to_owned(),
-        site: "this Sameroom".to_owned(),
+        site: LOCAL_SITE.to_owned(),
         settings: serde_json::Value::Null,
     };
+    connect::give_token(engine, &mut draft).await?;
     Ok(engine.add_room(&LOCAL_ACCOUNT.into(), &draft).await?)
 }
 
