@@ -21,7 +21,8 @@ use crate::runtime::operator;
 pub(crate) async fn export(engine: &Engine) -> anyhow::Result<String> {
     let mut writer = Writer::default();
     for account in engine.accounts(&operator()).await? {
-        let rooms = engine.rooms(&account.id).await?;
+        let mut rooms = engine.rooms(&account.id).await?;
+        rooms.sort_by(|a, b| (&a.name, &a.at).cmp(&(&b.name, &b.at)));
         if rooms.is_empty() {
             writer.bare.push(format!("{} on {}", account.identity.name, account.endpoint));
             continue;
@@ -35,6 +36,7 @@ pub(crate) async fn export(engine: &Engine) -> anyhow::Result<String> {
             opened.iter().flat_map(|opened| opened.secrets.expose()).map(|(name, _)| name.to_owned()).collect();
         writer.account(&account, &rooms, &secrets);
     }
+    let mut tubes = Vec::new();
     for tube in engine.tubes(&operator()).await? {
         let [a, b] = [&tube.ends[0].room, &tube.ends[1].room].map(|room| writer.labels.get(room).cloned());
         let (Some(a), Some(b)) = (a, b) else { continue };
@@ -43,7 +45,12 @@ pub(crate) async fn export(engine: &Engine) -> anyhow::Result<String> {
             TubeState::Paused => "paused = true\n",
             TubeState::Broken => "paused = true  # it broke by itself\n",
         };
-        let _ = writeln!(writer.tubes, "[[tubes]]\nrooms = [{}, {}]\n{state}", text(&a), text(&b));
+        tubes.push([text(&a), text(&b), state.to_owned()]);
+    }
+    // In an order that says nothing about when each was made.
+    tubes.sort();
+    for [a, b, state] in tubes {
+        let _ = writeln!(writer.tubes, "[[tubes]]\nrooms = [{a}, {b}]\n{state}");
     }
     Ok(writer.document())
 }
@@ -76,7 +83,10 @@ impl Writer {
 
     fn account(&mut self, account: &Account, rooms: &[Room], secrets: &[String]) {
         let host = Url::parse(&account.endpoint).ok().and_then(|url| url.host_str().map(str::to_owned));
-        let label = self.label(0, host.as_deref().unwrap_or(&account.platform));
+        let host = host.unwrap_or_else(|| account.platform.clone());
+        // Variables are named after it, and must not begin with a digit.
+        let numeric = host.starts_with(|c: char| !c.is_ascii_alphabetic());
+        let label = self.label(0, &if numeric { format!("{} {host}", account.platform) } else { host });
         let mut references = BTreeMap::new();
         for secret in secrets {
             let variable = variable(&label, secret);

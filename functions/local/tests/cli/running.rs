@@ -64,7 +64,7 @@ fn a_network_file_goes_round_while_it_runs_and_while_it_does_not() {
     let plan = place.does(&["apply", &file, "--dry-run"]);
     for line in [
         "+ account hook (webhook)",
-        "+ room general: #general on 127.0.0.1: author name -> both, direction both -> not-in",
+        "+ room general: general on 127.0.0.1: author name -> both, direction both -> not-in",
         "+ tube general ⇄ tea",
         "+ tube dev ⇄ tea: paused",
         "Nothing was changed",
@@ -108,10 +108,7 @@ fn a_network_file_goes_round_while_it_runs_and_while_it_does_not() {
 
     let elsewhere = Place::with(&set);
     elsewhere.does(&["apply", &copy]);
-    assert_eq!(
-        elsewhere.does(&["export"]).replace('\n', " "),
-        exported.replace('\n', " ").replace("local:Kitchen", "local:Kitchen")
-    );
+    assert_eq!(elsewhere.does(&["export"]).replace('\n', " "), exported.replace('\n', " "));
 }
 
 #[test]
@@ -131,7 +128,7 @@ fn what_is_not_signed_or_not_whole_is_refused() {
     let huge = running.post(&path, &[], &"x".repeat(300_000));
     assert_eq!(huge.status, 413, "{huge:?}");
     assert!(huge.body.contains("longer than 262144 bytes"), "{huge:?}");
-    let cut = running.raw(&format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{\"cut\":"));
+    let cut = running.cut(&format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 100\r\n\r\n{{\"cut\":"));
     assert!(cut.status == 400 || cut.status == 0, "{cut:?}");
     let status = place.json(&["status"]);
     assert_eq!(status["census"]["tally"]["accepted"].as_i64().unwrap_or_default(), 0, "{status}");

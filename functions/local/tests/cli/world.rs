@@ -155,12 +155,23 @@ impl Running {
         self.raw(&format!("{head}\r\n{body}"))
     }
 
-    /// Sends bytes, then nothing more, and reads the answer.
+    /// Sends bytes and reads the answer, until the connection is closed.
     pub(crate) fn raw(&self, bytes: &str) -> Answer {
+        self.exchange(bytes, false)
+    }
+
+    /// Likewise, and breaks off after them.
+    pub(crate) fn cut(&self, bytes: &str) -> Answer {
+        self.exchange(bytes, true)
+    }
+
+    fn exchange(&self, bytes: &str, cut: bool) -> Answer {
         let mut stream = self.connect();
         // It may answer and close before everything is written.
         let _ = stream.write_all(bytes.as_bytes());
-        let _ = stream.shutdown(Shutdown::Write);
+        if cut {
+            let _ = stream.shutdown(Shutdown::Write);
+        }
         let mut text = Vec::new();
         let _ = stream.read_to_end(&mut text);
         let text = String::from_utf8(text).expect("UTF-8");
