@@ -51,7 +51,7 @@ An option that is left out has its default. Tubes that are not in the file stay,
 /// Without a command it serves: on the first start it offers two local rooms, already connected, at the address it
 /// prints.
 #[derive(Debug, Parser)]
-#[command(name = "sameroom", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(name = "sameroom", version, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Print JSON instead of text
     #[arg(long, global = true)]
@@ -65,50 +65,42 @@ pub(crate) struct Cli {
 /// How the program runs. Each can also be set by a `SAMEROOM_*` variable or in the configuration file; a flag wins over
 /// a variable, a variable over the file.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "How the program runs")]
 pub(crate) struct ServeArgs {
     /// Folder of the store and the key [default: sameroom in the user's data folder]
-    #[arg(long, value_name = "DIR", env = "SAMEROOM_DATA", hide_env_values = true)]
+    #[arg(long, value_name = "DIR", env = "SAMEROOM_DATA", hide_env_values = true, global = true)]
     pub(crate) data: Option<PathBuf>,
     /// Address to listen on [default: 127.0.0.1:8787]
-    #[arg(long, value_name = "ADDR:PORT", env = "SAMEROOM_LISTEN")]
+    #[arg(long, value_name = "ADDR:PORT", env = "SAMEROOM_LISTEN", hide_env_values = true, global = true)]
     pub(crate) listen: Option<SocketAddr>,
     /// URL under which people and platforms reach this Sameroom [default: the listen address]
-    #[arg(long, value_name = "URL", env = "SAMEROOM_PUBLIC_URL")]
+    #[arg(long, value_name = "URL", env = "SAMEROOM_PUBLIC_URL", hide_env_values = true, global = true)]
     pub(crate) public_url: Option<url::Url>,
     /// Configuration file [default: sameroom.toml in the data folder, if there is one]
-    #[arg(long, value_name = "FILE", env = "SAMEROOM_CONFIG")]
+    #[arg(long, value_name = "FILE", env = "SAMEROOM_CONFIG", hide_env_values = true, global = true)]
     pub(crate) config: Option<PathBuf>,
     /// Allow connections to a private network: a CIDR block, `loopback` or `private`; can be repeated
-    #[arg(long = "allow-network", value_name = "NET", env = "SAMEROOM_ALLOW_NETWORK", value_delimiter = ',')]
+    #[arg(
+        long = "allow-network",
+        value_name = "NET",
+        env = "SAMEROOM_ALLOW_NETWORK",
+        hide_env_values = true,
+        global = true,
+        value_delimiter = ','
+    )]
     pub(crate) allow_network: Vec<String>,
     /// Trust this CA certificate (PEM) besides the system's
-    #[arg(long, value_name = "FILE", env = "SAMEROOM_CA")]
+    #[arg(long, value_name = "FILE", env = "SAMEROOM_CA", hide_env_values = true, global = true)]
     pub(crate) ca: Option<PathBuf>,
     /// What to log: error, warn, info, debug, or a filter like `sameroom_engine=debug` [default: warn]
-    #[arg(long, value_name = "FILTER", env = "SAMEROOM_LOG")]
+    #[arg(long, value_name = "FILTER", env = "SAMEROOM_LOG", hide_env_values = true, global = true)]
     pub(crate) log: Option<String>,
-}
-
-impl ServeArgs {
-    /// These, overridden by those that came after the command.
-    pub(crate) fn over(&self, later: Self) -> Self {
-        let earlier = self.clone();
-        Self {
-            data: later.data.or(earlier.data),
-            listen: later.listen.or(earlier.listen),
-            public_url: later.public_url.or(earlier.public_url),
-            config: later.config.or(earlier.config),
-            allow_network: if later.allow_network.is_empty() { earlier.allow_network } else { later.allow_network },
-            ca: later.ca.or(earlier.ca),
-            log: later.log.or(earlier.log),
-        }
-    }
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Serve: all roles in one process
-    Serve(ServeArgs),
+    Serve,
     /// Connect rooms, two by two, and serve
     ///
     /// A room is named by its URL, for example ircs://irc.libera.chat/#rust; `sameroom platforms` lists the forms. What
@@ -118,8 +110,6 @@ pub(crate) enum Command {
         /// Pairs of room URLs
         #[arg(required = true, num_args = 2.., value_name = "ROOM-URL")]
         urls: Vec<String>,
-        #[command(flatten)]
-        serve: ServeArgs,
     },
     /// Make accounts, rooms, options and Tubes be as a network file says
     ///
@@ -135,38 +125,25 @@ pub(crate) enum Command {
         /// Remove Tubes that are not in the file; without this they stay
         #[arg(long)]
         prune: bool,
-        #[command(flatten)]
-        place: ServeArgs,
     },
     /// Print accounts, rooms, options and Tubes as a network file
     ///
     /// The file applies to the same state. Secrets are not in it: it names the variables to put them into. Rooms that
     /// live here are named without their tokens; in another data folder they get new links.
-    Export {
-        #[command(flatten)]
-        place: ServeArgs,
-    },
+    Export,
     /// List platforms, what each can do, and how its rooms are named
     Platforms,
     /// Show Tubes, what waits and why, accounts and counts
-    Status {
-        #[command(flatten)]
-        place: ServeArgs,
-    },
+    Status,
     /// List deliveries that failed and lanes that wait, and try them again
     Deliveries {
         #[command(subcommand)]
         action: Option<DeliveriesAction>,
-        #[command(flatten)]
-        place: ServeArgs,
     },
     /// Check configuration, store, clock and every account, and say what to do
     ///
     /// Ends with status 1 if anything is wrong.
-    Doctor {
-        #[command(flatten)]
-        place: ServeArgs,
-    },
+    Doctor,
     /// Write a consistent copy of the store to a file, also while it is in use
     ///
     /// To restore, stop Sameroom, put the copy as sameroom.db and the key as sameroom.key (mode 600) into a new folder,
@@ -177,8 +154,6 @@ pub(crate) enum Command {
         /// Copy the key as well, to FILE.key; whoever has both can read the secrets
         #[arg(long)]
         with_key: bool,
-        #[command(flatten)]
-        place: ServeArgs,
     },
     /// Print a completion script for a shell
     Completions {
@@ -215,5 +190,7 @@ pub(crate) enum DeliveriesAction {
 
 /// Prints a completion script.
 pub(crate) fn completions(shell: Shell) {
-    clap_complete::generate(shell, &mut Cli::command(), "sameroom", &mut std::io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sameroom", &mut script);
+    say!("{}", String::from_utf8_lossy(&script).trim_end());
 }

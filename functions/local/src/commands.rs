@@ -16,7 +16,7 @@ use crate::{backup, doctor, network, output, secrets, serve};
 /// The longest network file, in bytes.
 const DOCUMENT_MAX: u64 = 1 << 20;
 
-pub(crate) fn platforms(json: bool) -> anyhow::Result<()> {
+pub(crate) fn platforms(json: bool) {
     let all = sameroom_platforms::all().iter().map(|platform| platform.about());
     if json {
         let all: Vec<Value> = all
@@ -31,8 +31,7 @@ pub(crate) fn platforms(json: bool) -> anyhow::Result<()> {
                 })
             })
             .collect();
-        output::json(&Value::Array(all));
-        return Ok(());
+        return output::json(&Value::Array(all));
     }
     let heading =
         ["PLATFORM", "CONNECTION", "EDITS", "DELETES", "REPLIES", "REACTIONS", "AUTHOR", "FILES", "TEXT", "PROVEN BY"];
@@ -45,10 +44,9 @@ pub(crate) fn platforms(json: bool) -> anyhow::Result<()> {
             row
         })
         .collect();
-    println!("{}\n", output::table(&heading, &rows));
+    say!("{}\n", output::table(&heading, &rows));
     let rooms: Vec<Vec<String>> = all.map(|about| vec![about.title.to_owned(), about.example.to_owned()]).collect();
-    println!("{}", output::table(&["PLATFORM", "A ROOM'S URL"], &rooms));
-    Ok(())
+    say!("{}", output::table(&["PLATFORM", "A ROOM'S URL"], &rooms));
 }
 
 pub(crate) fn apply(args: &ServeArgs, file: &Path, dry_run: bool, prune: bool, json: bool) -> anyhow::Result<()> {
@@ -71,14 +69,14 @@ pub(crate) fn apply(args: &ServeArgs, file: &Path, dry_run: bool, prune: bool, j
     }
     let applied: Applied = serde_json::from_value(answer)?;
     if applied.changes.is_empty() {
-        println!("Nothing to do: it is as the file says.");
+        say!("Nothing to do: it is as the file says.");
     }
-    applied.changes.iter().for_each(|change| println!("{change}"));
+    applied.changes.iter().for_each(|change| say!("{change}"));
     if dry_run && !applied.changes.is_empty() {
-        println!("\nNothing was changed; leave out --dry-run to do this.");
+        say!("\nNothing was changed; leave out --dry-run to do this.");
     }
     if applied.left > 0 {
-        println!(
+        say!(
             "\n{} not in the file; --prune removes {}.",
             count(applied.left as u64, "Tube is", "Tubes are"),
             if applied.left == 1 { "it" } else { "them" }
@@ -93,7 +91,7 @@ pub(crate) fn export(args: &ServeArgs, json: bool) -> anyhow::Result<()> {
     if json {
         output::json(&answer);
     } else {
-        print!("{}", answer["document"].as_str().unwrap_or_default());
+        say!("{}", answer["document"].as_str().unwrap_or_default().trim_end());
     }
     Ok(())
 }
@@ -108,7 +106,7 @@ pub(crate) fn doctor(args: &ServeArgs, json: bool) -> anyhow::Result<()> {
     } else {
         for check in &checks {
             let mark = if check.ok { output::good("✓") } else { output::bad("✗") };
-            println!("{mark} {}: {}", check.name, check.says);
+            say!("{mark} {}: {}", check.name, check.says);
         }
     }
     match wrong {
@@ -134,17 +132,15 @@ pub(crate) fn backup(args: &ServeArgs, file: &Path, with_key: bool, json: bool) 
         output::json(&answer);
         return Ok(());
     }
-    println!("{} {} ({} bytes)", output::good("✓"), path.display(), answer["bytes"]);
+    say!("{} {} ({} bytes)", output::good("✓"), path.display(), answer["bytes"]);
     if with_key {
-        println!("{} {}  (whoever has both can read the secrets; keep them apart)", output::good("✓"), key.display());
+        say!("{} {}  (whoever has both can read the secrets; keep them apart)", output::good("✓"), key.display());
     } else {
         let own = settings.data.join("sameroom.key");
-        println!("Keep a copy of {} too, apart from this one: without it the secrets can't be opened.", own.display());
+        say!("Keep a copy of {} too, apart from this one: without it the secrets can't be opened.", own.display());
     }
-    println!(
-        "To restore: stop Sameroom, put this file as sameroom.db and the key as sameroom.key (mode 600) into a new"
-    );
-    println!("folder, and start `sameroom --data FOLDER`.");
+    say!("To restore: stop Sameroom, put this file as sameroom.db and the key as sameroom.key (mode 600) into a new");
+    say!("folder, and start `sameroom --data FOLDER`.");
     Ok(())
 }
 
@@ -157,17 +153,12 @@ pub(crate) fn deliveries(args: &ServeArgs, action: DeliveriesAction, json: bool)
             if json {
                 output::json(&answer);
             } else {
-                println!(
+                say!(
                     "{} again, in order; `sameroom deliveries` lists what fails once more.",
                     count(number(&answer["replayed"]), "is tried", "are tried")
                 );
                 for kept in list_of(&answer["kept"]) {
-                    println!(
-                        "{} {}: still not understood: {}",
-                        output::bad("✗"),
-                        word(&kept["id"]),
-                        word(&kept["why"])
-                    );
+                    say!("{} {}: still not understood: {}", output::bad("✗"), word(&kept["id"]), word(&kept["why"]));
                 }
             }
         }
@@ -176,7 +167,7 @@ pub(crate) fn deliveries(args: &ServeArgs, action: DeliveriesAction, json: bool)
             if json {
                 output::json(&answer);
             } else {
-                println!("{} on within a minute.", count(number(&answer["resumed"]), "lane goes", "lanes go"));
+                say!("{} on within a minute.", count(number(&answer["resumed"]), "lane goes", "lanes go"));
             }
         }
     }
@@ -191,17 +182,17 @@ pub(crate) fn status(args: &ServeArgs, json: bool) -> anyhow::Result<()> {
         return Ok(());
     }
     match answer["url"].as_str() {
-        Some(url) => println!("{} runs on {url}", output::bold("Sameroom")),
-        None => println!("{} does not run; `sameroom` starts it", output::bold("Sameroom")),
+        Some(url) => say!("{} runs on {url}", output::bold("Sameroom")),
+        None => say!("{} does not run; `sameroom` starts it", output::bold("Sameroom")),
     }
-    println!("Data: {}\n", settings.data.display());
+    say!("Data: {}\n", settings.data.display());
     let tubes: Vec<Vec<String>> = list_of(&answer["tubes"])
         .iter()
         .map(|tube| {
             vec![list_of(&tube["rooms"]).iter().map(word).collect::<Vec<_>>().join(" ⇄ "), word(&tube["state"])]
         })
         .collect();
-    println!("{}\n", output::table(&["TUBE", "STATE"], &tubes));
+    say!("{}\n", output::table(&["TUBE", "STATE"], &tubes));
     lanes(&answer["lanes"]);
     let accounts = list_of(&answer["accounts"]);
     if !accounts.is_empty() {
@@ -213,11 +204,11 @@ pub(crate) fn status(args: &ServeArgs, json: bool) -> anyhow::Result<()> {
                 vec![word(&a["name"]), word(&a["endpoint"]), state]
             })
             .collect();
-        println!("{}\n", output::table(&["ACCOUNT", "WHERE", "STATE"], &rows));
+        say!("{}\n", output::table(&["ACCOUNT", "WHERE", "STATE"], &rows));
     }
     let (tally, waiting) = (&answer["census"]["tally"], &answer["census"]["waiting"]);
     let n = |name: &str| number(&tally[name]);
-    println!(
+    say!(
         "Events: {} accepted, {} waiting. Copies: {} owed, {} delivered, {} waiting, {} failed, {} expired, {} left out.",
         n("accepted"),
         number(&waiting["events"]),
@@ -237,23 +228,23 @@ fn list(answer: &Value, json: bool) {
     }
     let (failed, requests) = (list_of(&answer["failed"]), list_of(&answer["requests"]));
     if failed.is_empty() && requests.is_empty() {
-        println!("Nothing failed.");
+        say!("Nothing failed.");
     }
     if !failed.is_empty() {
         let rows: Vec<Vec<String>> = failed
             .iter()
             .map(|f| ["at", "what", "from", "to", "why", "id"].iter().map(|name| word(&f[*name])).collect())
             .collect();
-        println!("{}", output::table(&["GIVEN UP", "WHAT", "FROM", "TO", "WHY", "ID"], &rows));
-        println!("\n{}\n", output::dim("Try again by: sameroom deliveries replay ID, or --all"));
+        say!("{}", output::table(&["GIVEN UP", "WHAT", "FROM", "TO", "WHY", "ID"], &rows));
+        say!("\n{}\n", output::dim("Try again by: sameroom deliveries replay ID, or --all"));
     }
     if !requests.is_empty() {
         let rows: Vec<Vec<String>> = requests
             .iter()
             .map(|r| ["at", "account", "why", "id"].iter().map(|name| word(&r[*name])).collect())
             .collect();
-        println!("Requests that were proven but not understood; they can be replayed once a newer version does:");
-        println!("{}\n", output::table(&["CAME", "ACCOUNT", "WHY", "ID"], &rows));
+        say!("Requests that were proven but not understood; they can be replayed once a newer version does:");
+        say!("{}\n", output::table(&["CAME", "ACCOUNT", "WHY", "ID"], &rows));
     }
     lanes(&answer["lanes"]);
 }
@@ -266,16 +257,15 @@ fn lanes(lanes: &Value) {
     let rows: Vec<Vec<String>> = lanes
         .iter()
         .map(|lane| {
-            let parked =
-                lane["parked"].as_str().map_or_else(|| "being tried".to_owned(), |why| format!("parked: {why}"));
+            let parked = lane["parked"].as_str().map_or_else(|| "waiting".to_owned(), |why| format!("parked: {why}"));
             vec![word(&lane["from"]), word(&lane["to"]), word(&lane["waiting"]), parked, word(&lane["id"])]
         })
         .collect();
-    println!("{}", output::table(&["FROM", "TO", "WAITING", "STATE", "LANE"], &rows));
+    say!("{}", output::table(&["FROM", "TO", "WAITING", "STATE", "LANE"], &rows));
     if lanes.iter().any(|lane| lane["parked"].is_string()) {
-        println!("\n{}", output::dim("Let a parked lane go on by: sameroom deliveries resume LANE, or --all"));
+        say!("\n{}", output::dim("Let a parked lane go on by: sameroom deliveries resume LANE, or --all"));
     }
-    println!();
+    say!("");
 }
 
 /// Reads the settings and starts logging.

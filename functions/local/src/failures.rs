@@ -29,7 +29,9 @@ impl Waiting {
         let Lane { from, to } = &self.lane;
         let parts = [&from.account, &to.account].map(ToString::to_string);
         let text = format!("{}\n{}\n{}\n{}", parts[0], from.key, parts[1], to.key);
-        digest(&SHA256, text.as_bytes()).as_ref().iter().take(5).map(|byte| format!("{byte:02x}")).collect()
+        let hash = digest(&SHA256, text.as_bytes());
+        // 40 bits tell the lanes of one network apart.
+        data_encoding::HEXLOWER.encode(&hash.as_ref()[..5])
     }
 }
 
@@ -38,7 +40,7 @@ pub(crate) async fn list(engine: &Engine) -> anyhow::Result<Value> {
     let mut failed = Vec::new();
     for one in all_failed(engine).await? {
         let Failed { id, at, why, delivery } = one;
-        let (from, to) = (place(engine, &delivery.lane.from).await?, place(engine, &delivery.lane.to).await?);
+        let (from, to) = ends(engine, &delivery.lane).await?;
         let what = kind(&delivery.action);
         failed.push(json!({ "id": id, "at": at, "what": what, "from": from, "to": to, "why": why }));
     }
@@ -53,7 +55,7 @@ pub(crate) async fn list(engine: &Engine) -> anyhow::Result<Value> {
 pub(crate) async fn lanes_json(engine: &Engine) -> anyhow::Result<Vec<Value>> {
     let mut lanes = Vec::new();
     for waiting in waiting(engine).await? {
-        let (from, to) = (place(engine, &waiting.lane.from).await?, place(engine, &waiting.lane.to).await?);
+        let (from, to) = ends(engine, &waiting.lane).await?;
         let (id, pending, parked) = (waiting.id(), waiting.pending, &waiting.parked);
         lanes.push(json!({ "id": id, "from": from, "to": to, "waiting": pending, "parked": parked }));
     }
@@ -130,6 +132,14 @@ async fn all_letters(engine: &Engine) -> anyhow::Result<Vec<Letter>> {
             return Ok(found);
         }
     }
+}
+
+/// A lane's ends for people.
+async fn ends(engine: &Engine, lane: &Lane) -> anyhow::Result<(String, String)> {
+    let to = place(engine, &lane.to).await?;
+    // Notices, which nobody wrote, go from a room to itself.
+    let from = if lane.from == lane.to { "Sameroom".to_owned() } else { place(engine, &lane.from).await? };
+    Ok((from, to))
 }
 
 /// A room for people.

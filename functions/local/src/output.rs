@@ -1,7 +1,26 @@
 //! How the command line speaks: tables for people, JSON for programs, colours only on a terminal.
 
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write};
 use std::time::Duration;
+
+/// Prints a line. Whoever reads may have gone (`sameroom platforms | head -1`); that is no reason to fail.
+macro_rules! say {
+    ($($arg:tt)*) => {
+        $crate::output::line(&mut std::io::stdout().lock(), format_args!($($arg)*))
+    };
+}
+
+/// Likewise to standard error.
+macro_rules! tell {
+    ($($arg:tt)*) => {
+        $crate::output::line(&mut std::io::stderr().lock(), format_args!($($arg)*))
+    };
+}
+
+/// Writes a line, if anybody takes it.
+pub(crate) fn line(out: &mut impl Write, text: std::fmt::Arguments<'_>) {
+    let _ = writeln!(out, "{text}").and_then(|()| out.flush());
+}
 
 /// Whether standard output may carry colours.
 fn colours() -> bool {
@@ -62,15 +81,15 @@ pub(crate) async fn patiently<T>(doing: &str, work: impl Future<Output = T>) -> 
     }
     tokio::select! {
         done = &mut work => return done,
-        () = tokio::time::sleep(Duration::from_secs(1)) => eprint!("{doing} …"),
+        () = tokio::time::sleep(Duration::from_secs(1)) => drop(write!(std::io::stderr(), "{doing} …")),
     }
     let done = work.await;
     // Back to the line's start, and clear it.
-    eprint!("\r\x1b[K");
+    let _ = write!(std::io::stderr(), "\r\x1b[K");
     done
 }
 
 /// Prints a value as JSON.
 pub(crate) fn json(value: &serde_json::Value) {
-    println!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
+    say!("{}", serde_json::to_string_pretty(value).unwrap_or_default());
 }

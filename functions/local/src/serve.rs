@@ -49,9 +49,9 @@ pub(crate) fn logging(filter: &str, json: bool) -> anyhow::Result<()> {
         .with_context(|| format!("'{filter}' is not a log filter; write for example warn, or sameroom_engine=debug"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if json {
-        builder.json().init()
+        builder.json().init();
     } else {
-        builder.with_target(false).compact().init()
+        builder.with_target(false).compact().init();
     }
     Ok(())
 }
@@ -208,32 +208,34 @@ fn announce(settings: &Settings, base: &str, scene: &Scene, json: bool) {
     let page = page(base, scene);
     if json {
         let tubes: Vec<_> = scene.tubes.iter().map(|(tube, rooms)| json!({"id": tube.id, "rooms": rooms})).collect();
-        println!("{}", json!({"ready": true, "url": base, "page": page, "tubes": tubes, "data": settings.data}));
+        say!("{}", json!({"ready": true, "url": base, "page": page, "tubes": tubes, "data": settings.data}));
         return;
     }
-    println!("{} is ready on {base}", output::bold("Sameroom"));
+    say!("{} is ready on {base}", output::bold("Sameroom"));
     if let (true, Some(page)) = (scene.newcomer, &page) {
-        println!("\nTwo rooms, already connected. Open this page and type in one of them:\n");
-        println!("  {}\n", output::bold(page));
-        try_next().iter().for_each(|line| println!("{line}"));
+        say!("\nTwo rooms, already connected. Open this page and type in one of them:\n");
+        say!("  {}\n", output::bold(page));
+        for line in try_next() {
+            say!("{line}");
+        }
     } else {
-        println!();
+        say!("");
         for (tube, rooms) in &scene.tubes {
             let name = |room: &Option<Room>| {
                 room.as_ref().map_or_else(|| "(gone)".to_owned(), |room| format!("{} on {}", room.name, room.site))
             };
-            println!("  {} ⇄ {}  {}", name(&rooms[0]), name(&rooms[1]), output::dim(tube.id.as_str()));
+            say!("  {} ⇄ {}  {}", name(&rooms[0]), name(&rooms[1]), output::dim(tube.id.as_str()));
             for end in &tube.ends {
                 if end.room.account.as_str().starts_with("webhook-") {
-                    println!("      {}", output::dim(&format!("POST {base}/hooks/webhook/{}", end.room.account)));
+                    say!("      {}", output::dim(&format!("POST {base}/hooks/webhook/{}", end.room.account)));
                 }
             }
         }
         if let Some(page) = page {
-            println!("\nRooms that live here: {page}");
+            say!("\nRooms that live here: {page}");
         }
     }
-    println!("\n{}", output::dim(&format!("Data: {} · stop with Ctrl-C", settings.data.display())));
+    say!("\n{}", output::dim(&format!("Data: {} · stop with Ctrl-C", settings.data.display())));
 }
 
 fn page(base: &str, scene: &Scene) -> Option<String> {

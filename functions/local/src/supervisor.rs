@@ -124,7 +124,7 @@ impl Sink for Ear {
         if let Availability::Closed(why) = availability {
             tracing::warn!(room = %room.key, account = %self.name, why, "a room can't be used");
             if !self.quiet {
-                eprintln!("{} {}: {why}", output::bad("✗"), room.key);
+                tell!("{} {}: {why}", output::bad("✗"), room.key);
             }
         }
         let at = self.engine.clock().now();
@@ -150,9 +150,9 @@ impl Ear {
             return;
         }
         match state {
-            AccountState::Ok => eprintln!("{} connected: {}", output::good("✓"), self.name),
-            AccountState::Trouble(why) if news => eprintln!("{} {}: {why}", output::bad("…"), self.name),
-            AccountState::NeedsOwner(why) if news => eprintln!("{} {}: {why}", output::bad("✗"), self.name),
+            AccountState::Ok => tell!("{} connected: {}", output::good("✓"), self.name),
+            AccountState::Trouble(why) if news => tell!("{} {}: {why}", output::bad("…"), self.name),
+            AccountState::NeedsOwner(why) if news => tell!("{} {}: {why}", output::bad("✗"), self.name),
             AccountState::Trouble(_) | AccountState::NeedsOwner(_) => {}
         }
     }

@@ -22,7 +22,7 @@
 //! `endpoint`, `name` and `settings`, its rooms by `key`, `name`, `site` and `settings`.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 
 use sameroom_model::{
@@ -139,7 +139,7 @@ pub(super) fn room_url<'a>(
         }
         // A plus sign stands for a space to some readers and for itself to others.
         let encode = |text: &str| byte_serialize(text.as_bytes()).collect::<String>().replace('+', "%20");
-        query.push_str(&format!("{}={}", encode(name), encode(&value)));
+        let _ = write!(query, "{}={}", encode(name), encode(&value));
     }
     url.set_query(Some(query.as_str()).filter(|query| !query.is_empty()));
     Ok(url.into())

@@ -93,7 +93,8 @@ fn a_data_folder_that_cannot_be() {
     let under = format!("{}/data", place.write("file", "no folder"));
     let said = place.run(&["serve", "--listen", "127.0.0.1:0", "--data", &under]);
     said.refuses(&[&format!("the data folder {under} can't be made"), "name another by --data DIR"]);
-    let doctor = place.run(&["doctor", "--data", &under]);
+    // Before the command or after it, a flag wins over the variable.
+    let doctor = place.run(&["--data", &under, "doctor"]);
     assert!(!doctor.ok && doctor.out.contains("✗ data folder:"), "{doctor:?}");
 }
 

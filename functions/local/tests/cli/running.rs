@@ -169,6 +169,34 @@ fn what_failed_is_listed_without_its_words_and_replayed() {
 }
 
 #[test]
+fn a_lane_that_is_parked_says_why_and_goes_on_when_told() {
+    let place = Place::with(&[SECRET]);
+    let target = Target::new(410);
+    let hook = format!("webhook+http://127.0.0.1:{}/in?secret=env:HOOK_SECRET#main", target.port);
+    let running = place.start(&["connect", &hook, "local:tea"]);
+    let token = &running.tokens()[0];
+    assert_eq!(running.post(&format!("/hooks/local/local/{token}"), &[], &deed("1", "for later")).status, 200);
+    let parked = loop {
+        let lanes = place.json(&["deliveries"])["lanes"].as_array().expect("a list").clone();
+        let ours = |lane: &&serde_json::Value| lane["from"] == "tea on this Sameroom" && lane["parked"].is_string();
+        if let Some(lane) = lanes.iter().find(ours) {
+            break lane.clone();
+        }
+    };
+    assert!(parked["parked"].as_str().expect("why").contains("it takes no more"), "{parked}");
+    let doctor = place.run(&["doctor", "--listen", "127.0.0.1:0"]);
+    assert!(!doctor.ok && doctor.out.contains("it takes no more; connect it again"), "{doctor:?}");
+    let status = place.does(&["status"]);
+    assert!(status.contains("needs owner") && status.contains("parked: "), "{status}");
+    target.answers(200);
+    let lane = parked["id"].as_str().expect("an id");
+    assert!(place.does(&["deliveries", "resume", lane]).contains("1 lane goes on"));
+    let lanes = place.json(&["deliveries"])["lanes"].as_array().expect("a list").clone();
+    let resumed = lanes.iter().find(|other| other["id"] == parked["id"]);
+    assert!(resumed.is_none_or(|lane| lane["parked"].is_null()), "{resumed:?}");
+}
+
+#[test]
 fn a_backup_is_taken_while_it_runs_and_starts_elsewhere() {
     let place = Place::with(&[SECRET]);
     let hook = "webhook+http://127.0.0.1:9/hooks/chat?secret=env:HOOK_SECRET#main";

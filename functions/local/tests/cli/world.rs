@@ -151,7 +151,9 @@ impl Running {
     pub(crate) fn post(&self, path: &str, headers: &[(&str, &str)], body: &str) -> Answer {
         let mut head =
             format!("POST {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-        headers.iter().for_each(|(name, value)| head.push_str(&format!("{name}: {value}\r\n")));
+        for (name, value) in headers {
+            head.extend([*name, ": ", *value, "\r\n"]);
+        }
         self.raw(&format!("{head}\r\n{body}"))
     }
 
