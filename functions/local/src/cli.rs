@@ -15,7 +15,8 @@ Examples:
     sameroom connect 'ircs://mybot@irc.libera.chat/#one?password=env:LIBERA_PASSWORD' local:tea-room
 
   An IRC channel, and a program of your own that takes and sends signed requests:
-    sameroom connect ircs://irc.libera.chat/#one 'webhook+https://example.com/hook?secret=env:HOOK_SECRET#main'
+    sameroom connect ircs://irc.libera.chat/#one \\
+      'webhook+https://example.com/hook?secret=env:HOOK_SECRET#main'
 
 Quote URLs that have ? or & in them. Secrets are given as env:NAME (a variable) or file:PATH (a file).
 local:NAME is a room that lives in Sameroom itself, as a page in the browser; it is made if there is none of that name.";

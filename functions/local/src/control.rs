@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use sameroom_embedded::OpenError;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -112,14 +113,15 @@ pub(crate) async fn listen(desk: Desk, folder: PathBuf, mut stopping: watch::Rec
             _ = stopping.changed() => break,
         };
         while asked.try_join_next().is_some() {}
-        let desk = desk.clone();
+        let (desk, stopping) = (desk.clone(), stopping.clone());
         asked.spawn(async move {
-            if let Err(e) = converse(&desk, stream).await {
+            if let Err(e) = converse(&desk, stream, stopping).await {
                 tracing::info!(error = %e, "a command went away");
             }
             drop(permit);
         });
     }
+    drop(listener);
     let _ = std::fs::remove_file(&path);
     while asked.join_next().await.is_some() {}
 }
@@ -129,7 +131,14 @@ pub(crate) async fn ask(settings: &Settings, ask: Ask) -> anyhow::Result<Value> 
     if let Ok(stream) = UnixStream::connect(settings.data.join(SOCKET)).await {
         return ask_by(stream, &ask).await;
     }
-    let desk = Desk { runtime: Arc::new(Runtime::open(settings)?), url: None };
+    let runtime = match Runtime::open(settings) {
+        Ok(runtime) => Arc::new(runtime),
+        Err(e) if matches!(e.downcast_ref(), Some(OpenError::Locked { .. })) => {
+            return Err(e.context("a Sameroom runs or starts on this data folder, and can't be asked just now"));
+        }
+        Err(e) => return Err(e),
+    };
+    let desk = Desk { runtime, url: None };
     let answer = answer(&desk, ask).await;
     desk.runtime.store.close().await.context("the store did not close in order; nothing is lost by that")?;
     answer.map_err(anyhow::Error::msg)
@@ -160,11 +169,16 @@ fn bind(path: &Path) -> anyhow::Result<UnixListener> {
 }
 
 /// Reads one question, answers it.
-async fn converse(desk: &Desk, stream: UnixStream) -> anyhow::Result<()> {
+async fn converse(desk: &Desk, stream: UnixStream, mut stopping: watch::Receiver<bool>) -> anyhow::Result<()> {
     let (reading, mut writing) = stream.into_split();
     let mut line = Vec::new();
     let mut reading = BufReader::new(reading.take(ASK_MAX));
-    tokio::time::timeout(TIME_MAX, reading.read_until(b'\n', &mut line)).await.context("it took too long to ask")??;
+    let read = tokio::time::timeout(TIME_MAX, reading.read_until(b'\n', &mut line));
+    tokio::select! {
+        read = read => read.context("it took too long to ask")??,
+        // What was not asked by now is not answered.
+        _ = stopping.changed() => return Ok(()),
+    };
     let answer = match serde_json::from_slice(&line) {
         Ok(ask) => answer(desk, ask).await,
         Err(_) => Err("the program that runs does not know this question; use the same version of both".to_owned()),

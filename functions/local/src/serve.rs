@@ -140,9 +140,9 @@ struct Scene {
     local: Vec<Room>,
 }
 
-/// Looks at what is configured; makes the newcomer's rooms when that is nothing.
+/// Looks at what is configured; makes the newcomer's rooms when that is nothing, and never was.
 async fn scene(engine: &Engine) -> anyhow::Result<Scene> {
-    if engine.tubes(&operator()).await?.is_empty() {
+    if engine.accounts(&operator()).await?.is_empty() {
         first_rooms(engine).await?;
     }
     let mut tubes = Vec::new();

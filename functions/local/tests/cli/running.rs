@@ -1,8 +1,10 @@
 //! Commands while the program runs and while it does not, and what it does by itself.
 
+use std::io::{BufRead as _, BufReader};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::world::{Place, Target};
+use crate::world::{PATIENCE, Place, Target};
 
 const SECRET: (&str, &str) = ("HOOK_SECRET", "whsec_c2FtZXJvb20gdGVzdHMgc2lnbiB3aXRoIHRoaXM=");
 
@@ -109,6 +111,34 @@ fn a_network_file_goes_round_while_it_runs_and_while_it_does_not() {
     let elsewhere = Place::with(&set);
     elsewhere.does(&["apply", &copy]);
     assert_eq!(elsewhere.does(&["export"]).replace('\n', " "), exported.replace('\n', " "));
+}
+
+#[test]
+fn an_account_that_was_changed_connects_anew_while_it_runs() {
+    let place = Place::new();
+    let server = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let text = format!(
+        "[accounts.irc]\nurl = \"irc://sambot@{}\"\nrealname = \"first\"\n[rooms.dev]\naccount = \"irc\"\nroom = \
+         \"#dev\"\n[rooms]\ntea = \"local:tea\"\n[[tubes]]\nrooms = [\"dev\", \"tea\"]\n",
+        server.local_addr().expect("bound")
+    );
+    let introduces = |name: &str| {
+        let (stream, _) = server.accept().expect("a connection");
+        stream.set_read_timeout(Some(PATIENCE)).expect("a time limit");
+        let reader = BufReader::new(stream);
+        let mut lines = reader.lines().map(|line| line.expect("a line in time"));
+        assert!(lines.any(|line| line.starts_with("USER ") && line.ends_with(name)), "{name}");
+        lines
+    };
+    let running = place.start(&[]);
+    place.does(&["apply", &place.write("net.toml", &text)]);
+    let mut first = introduces("first");
+    let changed = place.does(&["apply", &place.write("net.toml", &text.replace("first", "second"))]);
+    assert!(changed.contains("~ account irc (irc): realname first -> second"), "{changed}");
+    assert!(first.any(|line| line.starts_with("QUIT")), "the old connection says goodbye");
+    drop(first);
+    drop(introduces("second"));
+    drop(running);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// The longest that anything here may take.
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A folder of its own, with the data folder in it.
 pub(crate) struct Place {
