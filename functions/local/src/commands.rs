@@ -105,8 +105,7 @@ pub(crate) fn doctor(args: &ServeArgs, json: bool) -> anyhow::Result<()> {
         output::json(&json!({ "ok": wrong == 0, "checks": checks }));
     } else {
         for check in &checks {
-            let mark = if check.ok { output::good("✓") } else { output::bad("✗") };
-            say!("{mark} {}: {}", check.name, check.says);
+            say!("{} {}: {}", output::mark(check.ok), check.name, check.says);
         }
     }
     match wrong {
@@ -132,9 +131,9 @@ pub(crate) fn backup(args: &ServeArgs, file: &Path, with_key: bool, json: bool) 
         output::json(&answer);
         return Ok(());
     }
-    say!("{} {} ({} bytes)", output::good("✓"), path.display(), answer["bytes"]);
+    say!("{} {} ({} bytes)", output::mark(true), path.display(), answer["bytes"]);
     if with_key {
-        say!("{} {}  (whoever has both can read the secrets; keep them apart)", output::good("✓"), key.display());
+        say!("{} {}  (whoever has both can read the secrets; keep them apart)", output::mark(true), key.display());
     } else {
         let own = settings.data.join("sameroom.key");
         say!("Keep a copy of {} too, apart from this one: without it the secrets can't be opened.", own.display());
@@ -158,7 +157,7 @@ pub(crate) fn deliveries(args: &ServeArgs, action: DeliveriesAction, json: bool)
                     count(number(&answer["replayed"]), "is tried", "are tried")
                 );
                 for kept in list_of(&answer["kept"]) {
-                    say!("{} {}: still not understood: {}", output::bad("✗"), word(&kept["id"]), word(&kept["why"]));
+                    say!("{} {}: still not understood: {}", output::mark(false), word(&kept["id"]), word(&kept["why"]));
                 }
             }
         }

@@ -62,6 +62,27 @@ pub(crate) struct Desk {
     pub(crate) url: Option<String>,
 }
 
+/// The socket of the running program.
+pub(crate) struct Socket {
+    listener: UnixListener,
+    path: PathBuf,
+}
+
+impl Socket {
+    /// Binds it in the data folder. Without it the program runs all the same, and only commands can't reach it.
+    pub(crate) fn bind(folder: &Path) -> Option<Self> {
+        let path = folder.join(SOCKET);
+        match bind(&path) {
+            Ok(listener) => Some(Self { listener, path }),
+            Err(e) => {
+                let why = format!("{e:#}");
+                tracing::warn!(why, "other commands can't reach this Sameroom while it runs");
+                None
+            }
+        }
+    }
+}
+
 /// Answers a question. An error is a sentence.
 pub(crate) async fn answer(desk: &Desk, ask: Ask) -> Result<Value, String> {
     let engine = &desk.runtime.engine;
@@ -87,16 +108,8 @@ pub(crate) async fn answer(desk: &Desk, ask: Ask) -> Result<Value, String> {
 }
 
 /// Answers whoever asks by the socket, until told to stop.
-pub(crate) async fn listen(desk: Desk, folder: PathBuf, mut stopping: watch::Receiver<bool>) {
-    let path = folder.join(SOCKET);
-    let listener = match bind(&path) {
-        Ok(listener) => listener,
-        Err(e) => {
-            let why = format!("{e:#}");
-            tracing::warn!(why, "other commands can't reach this one while it runs");
-            return;
-        }
-    };
+pub(crate) async fn listen(desk: Desk, socket: Option<Socket>, mut stopping: watch::Receiver<bool>) {
+    let Some(Socket { listener, path }) = socket else { return };
     let permits = Arc::new(Semaphore::new(ASKERS_MAX));
     let mut asked = JoinSet::new();
     loop {

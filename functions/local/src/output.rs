@@ -32,29 +32,38 @@ fn plain() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty())
 }
 
-/// The word before an error.
-pub(crate) fn error_word() -> &'static str {
-    if std::io::stderr().is_terminal() && !plain() { "\x1b[1;31merror:\x1b[0m" } else { "error:" }
+/// Likewise of standard error.
+pub(crate) fn colours_told() -> bool {
+    std::io::stderr().is_terminal() && !plain()
+}
+
+/// The word before an error, on standard error.
+pub(crate) fn error_word() -> String {
+    paint(colours_told(), "1;31", "error:")
 }
 
 /// Bold on a terminal.
 pub(crate) fn bold(text: &str) -> String {
-    if colours() { format!("\x1b[1m{text}\x1b[0m") } else { text.to_owned() }
+    paint(colours(), "1", text)
 }
 
 /// Dimmed on a terminal.
 pub(crate) fn dim(text: &str) -> String {
-    if colours() { format!("\x1b[2m{text}\x1b[0m") } else { text.to_owned() }
+    paint(colours(), "2", text)
 }
 
-/// Green on a terminal.
-pub(crate) fn good(text: &str) -> String {
-    if colours() { format!("\x1b[32m{text}\x1b[0m") } else { text.to_owned() }
+/// `✓` or `✗`, for standard output.
+pub(crate) fn mark(ok: bool) -> String {
+    if ok { paint(colours(), "32", "✓") } else { paint(colours(), "31", "✗") }
 }
 
-/// Red on a terminal.
-pub(crate) fn bad(text: &str) -> String {
-    if colours() { format!("\x1b[31m{text}\x1b[0m") } else { text.to_owned() }
+/// `✓`, or another sign that something is not well, for standard error.
+pub(crate) fn mark_told(ok: bool, sign: &str) -> String {
+    paint(colours_told(), if ok { "32" } else { "31" }, sign)
+}
+
+fn paint(on: bool, code: &str, text: &str) -> String {
+    if on { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
 }
 
 /// A table with a heading row, its columns as wide as they need to be.

@@ -14,12 +14,12 @@ use sameroom_platforms::{Draft, RoomDraft};
 use sameroom_web::LOCAL_ACCOUNT;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::ServeArgs;
 use crate::connect::{self, Pair};
-use crate::control::{self, Desk};
+use crate::control::{self, Desk, Socket};
 use crate::runtime::{Runtime, operator};
 use crate::settings::Settings;
 use crate::{output, server, supervisor};
@@ -47,7 +47,10 @@ pub(crate) fn main(args: &ServeArgs, pairs: Vec<Pair>, json: bool) -> anyhow::Re
 pub(crate) fn logging(filter: &str, json: bool) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("'{filter}' is not a log filter; write for example warn, or sameroom_engine=debug"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::colours_told());
     if json {
         builder.json().init();
     } else {
@@ -64,6 +67,7 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
         .public_url
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned());
+    let mut signals = Signals::catch()?;
     let runtime = Arc::new(Runtime::open(&settings)?);
     runtime.check_secrets().await?;
     for pair in &pairs {
@@ -79,15 +83,15 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
         tokio::spawn(async move { http.warm().await });
     }
     let desk = Desk { runtime: runtime.clone(), url: Some(base.clone()) };
-    let control = tokio::spawn(control::listen(desk, settings.data.clone(), stopping.clone()));
+    let control = tokio::spawn(control::listen(desk, Socket::bind(&settings.data), stopping.clone()));
     let hint = scene.newcomer.then(try_next);
     let router = sameroom_web::router(runtime.engine.clone(), hint);
     let serving = tokio::spawn(server::run(listener, router, stopping.clone()));
     announce(&settings, &base, &scene, json);
 
     let outcome = tokio::select! {
-        name = told_to_stop() => {
-            tracing::info!(signal = name?, "stopping");
+        name = signals.told() => {
+            tracing::info!(signal = name, "stopping");
             Ok(())
         }
         e = runtime.store.failed() => {
@@ -121,13 +125,24 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     }
 }
 
-async fn told_to_stop() -> anyhow::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate()).context("signals can't be listened for")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be listened for")?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// The signals that end the program. Caught before it says that it is ready: whoever reads that may send one at once.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("signals can't be listened for");
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    async fn told(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
 
 /// What is there to be seen.

@@ -158,7 +158,7 @@ impl Sink for Ear {
         if let Availability::Closed(why) = availability {
             tracing::warn!(room = %room.key, account = %self.name, why, "a room can't be used");
             if !self.quiet {
-                tell!("{} {}: {why}", output::bad("✗"), room.key);
+                tell!("{} {}: {why}", output::mark_told(false, "✗"), room.key);
             }
         }
         let at = self.engine.clock().now();
@@ -184,9 +184,9 @@ impl Ear {
             return;
         }
         match state {
-            AccountState::Ok => tell!("{} connected: {}", output::good("✓"), self.name),
-            AccountState::Trouble(why) if news => tell!("{} {}: {why}", output::bad("…"), self.name),
-            AccountState::NeedsOwner(why) if news => tell!("{} {}: {why}", output::bad("✗"), self.name),
+            AccountState::Ok => tell!("{} connected: {}", output::mark_told(true, "✓"), self.name),
+            AccountState::Trouble(why) if news => tell!("{} {}: {why}", output::mark_told(false, "…"), self.name),
+            AccountState::NeedsOwner(why) if news => tell!("{} {}: {why}", output::mark_told(false, "✗"), self.name),
             AccountState::Trouble(_) | AccountState::NeedsOwner(_) => {}
         }
     }

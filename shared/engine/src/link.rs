@@ -160,9 +160,6 @@ impl Engine {
             return Err(LinkError::SameRoom(known[0].name.clone()));
         }
         let id = tube_id(a, b);
-        if let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&id)).await? {
-            return Ok(Linked { tube: kept.value, new: false });
-        }
         let end = |room: &RoomRef, owner: &OwnerId| TubeEnd {
             room: room.clone(),
             owner: owner.clone(),
@@ -176,19 +173,24 @@ impl Engine {
             made_at: self.inner.clock.now(),
             unknown: serde_json::Map::new(),
         };
-        let mut commit = Commit { writes: tube_writes(&tube, When::Absent), ..Commit::default() };
-        for (here, there) in [(&known[0], &known[1]), (&known[1], &known[0])] {
-            let words = format!("This room is now connected to {} on {}.", there.name, there.site);
-            self.notice(&here.at, &Text::plain(&words), &mut commit).await?;
-        }
-        match self.inner.store.commit(commit).await {
-            Ok(_) => {
-                self.changed();
-                Ok(Linked { tube, new: true })
+        loop {
+            if let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&id)).await? {
+                return Ok(Linked { tube: kept.value, new: false });
             }
-            // Somebody connected them in between.
-            Err(CommitError::Conflict) => Ok(Linked { tube, new: false }),
-            Err(CommitError::Unavailable(e)) => Err(e.into()),
+            let mut commit = Commit { writes: tube_writes(&tube, When::Absent), ..Commit::default() };
+            for (here, there) in [(&known[0], &known[1]), (&known[1], &known[0])] {
+                let words = format!("This room is now connected to {} on {}.", there.name, there.site);
+                self.notice(&here.at, &Text::plain(&words), &mut commit).await?;
+            }
+            match self.inner.store.commit(commit).await {
+                Ok(_) => {
+                    self.changed();
+                    return Ok(Linked { tube, new: true });
+                }
+                // Somebody connected them in between; or a notice of another change was just delivered in one of them.
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e.into()),
+            }
         }
     }
 

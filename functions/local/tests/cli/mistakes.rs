@@ -117,6 +117,24 @@ fn f64_a_database_that_is_none() {
 }
 
 #[test]
+fn f64_a_database_with_damaged_pages() {
+    let place = Place::new();
+    assert!(place.start(&[]).terminate().success());
+    let path = place.data().join("sameroom.db");
+    let mut bytes = std::fs::read(&path).expect("a database");
+    bytes[4096..].fill(0xa5);
+    std::fs::write(&path, &bytes).expect("written");
+    place.run(&["serve", "--listen", "127.0.0.1:0"]).refuses(&[
+        "sameroom.db",
+        "is damaged",
+        "put a backup in its place",
+    ]);
+    let doctor = place.run(&["doctor", "--listen", "127.0.0.1:0"]);
+    assert!(!doctor.ok && doctor.out.contains("✗ store:") && doctor.out.contains("is damaged"), "{doctor:?}");
+    place.run(&["export"]).refuses(&["is damaged"]);
+}
+
+#[test]
 fn f64_a_key_file_of_another_installation() {
     let place = Place::with(&[("S", "a secret for signing")]);
     let file = place.write("net.toml", "[rooms]\na = \"webhook+http://127.0.0.1:9/h?secret=env:S#main\"\nb = \"local:b\"\n[[tubes]]\nrooms = [\"a\", \"b\"]\n");
