@@ -165,8 +165,9 @@ pub struct Batch {
     pub jobs: Vec<Leased>,
 }
 
-/// Proof of a lease. A job is settled once: a receipt that was settled already settles nothing more. After a commit
-/// that failed its jobs are still leased, and whoever holds the receipts settles them by another.
+/// Proof of a lease. A job is settled once: that it comes again is ignored where it was settled already, and that it is
+/// done is refused. After a commit that failed its jobs are still leased, and whoever holds the receipts settles them by
+/// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt(pub u64);
 
@@ -226,7 +227,8 @@ pub enum Tally {
     Accepted,
     /// Events for which every copy owed was delivered, refused or put into its lane's outbox.
     Relayed,
-    /// Events that owe no copy: hushed, an echo, no open Tube, a kind that nobody wants.
+    /// Events that owe no copy: hushed, an echo, no open Tube, a kind that nobody wants; and those that can't be
+    /// relayed, which are kept as letters.
     Filtered,
     /// Copies owed by relayed events, replays and notices.
     Owed,

@@ -38,7 +38,7 @@ pub fn unicode(name: &str) -> Option<&'static str> {
     }
 }
 
-/// The short code of an emoji, without colons; with `::skin-tone-n` where it has a tone. [`unicode`] takes it back.
+/// The short code of an emoji, without colons. `None`: no emoji, or one that gemoji has no name for.
 pub fn name(unicode: &str) -> Option<&'static str> {
     emojis::get(unicode)?.shortcode()
 }

@@ -51,7 +51,7 @@ fn write_list(start: Option<u32>, items: &[Vec<Block>], out: &mut String) {
     match start {
         None => out.push_str("<ul>"),
         Some(1) => out.push_str("<ol>"),
-        Some(start) => out.push_str(&format!("<ol start=\"{start}\">")),
+        Some(start) => out.extend(["<ol start=\"", &start.to_string(), "\">"]),
     }
     for item in items {
         out.push_str("<li>");
@@ -99,9 +99,9 @@ fn write_inlines(inlines: &[Inline], out: &mut String) {
 }
 
 fn write_tag(tag: &str, inner: &[Inline], out: &mut String) {
-    out.push_str(&format!("<{tag}>"));
+    out.extend(["<", tag, ">"]);
     write_inlines(inner, out);
-    out.push_str(&format!("</{tag}>"));
+    out.extend(["</", tag, ">"]);
 }
 
 fn escape(text: &str, out: &mut String) {

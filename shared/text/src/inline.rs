@@ -146,7 +146,9 @@ fn paragraphs_once(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
         .map(|runs| {
             if runs.iter().all(|run| run.style.is_none()) {
                 let mut out = Vec::new();
-                runs.iter().for_each(|run| push_leaf(&run.leaf, &mut out));
+                for run in &runs {
+                    push_leaf(&run.leaf, &mut out);
+                }
                 return out;
             }
             build(&settle(cells(runs)), Style::NONE)
@@ -489,7 +491,9 @@ fn settle(mut cells: Vec<Cell>) -> Vec<Cell> {
             return cells;
         }
     }
-    cells.iter_mut().for_each(|cell| cell.style = Style::NONE);
+    for cell in &mut cells {
+        cell.style = Style::NONE;
+    }
     cells
 }
 
@@ -535,8 +539,9 @@ fn level_words(cells: &mut [Cell]) -> bool {
 fn check_borders(cells: &mut [Cell], backwards: bool) -> bool {
     let mut changed = false;
     let mut outside = (Style::NONE, Class::Space);
-    // mrkdwn's styles end and begin again with each line.
-    let mut line_edge = true;
+    // The styles of the last word on this line. Where they cross, one of them ends and begins again, and mrkdwn's do
+    // so with each line.
+    let mut word_before = Style::NONE;
     for step in 0..cells.len() {
         let at = if backwards { cells.len() - 1 - step } else { step };
         let cell = &mut cells[at];
@@ -553,11 +558,15 @@ fn check_borders(cells: &mut [Cell], backwards: bool) -> bool {
                 cell.style = Style::NONE;
                 changed = true;
             }
-        } else if cell.delimiter && line_edge && !cell.style.is_none() {
+        } else if cell.delimiter && word_before != cell.style && !cell.style.is_none() {
             cell.style = Style::NONE;
             changed = true;
         }
-        line_edge = cell.leaf == Leaf::Break || (line_edge && cell.is_space());
+        if cell.leaf == Leaf::Break {
+            word_before = Style::NONE;
+        } else if !cell.is_space() {
+            word_before = cell.style;
+        }
         outside = (cell.style, far);
     }
     changed

@@ -172,7 +172,7 @@ impl State {
 
 /// Drops the digits of a colour code: foreground, and background behind a comma.
 fn skip_colour(text: &str, min: usize, max: usize, digit: fn(&u8) -> bool) -> &str {
-    let count = |text: &str| text.bytes().take(max).take_while(|b| digit(b)).count();
+    let count = |text: &str| text.bytes().take(max).take_while(digit).count();
     let front = count(text);
     if front < min {
         return text;

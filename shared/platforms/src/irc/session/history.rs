@@ -208,7 +208,9 @@ impl IrcSession {
     pub(super) fn history_failed(&mut self, conn: &mut Conn, line: &Line, now: Timestamp) {
         let named = line.params.iter().find_map(|param| self.channel(conn, param));
         let filling = |at: &usize| self.channels[*at].fill.is_some();
-        let Some(at) = named.filter(|at| filling(at)).or_else(|| (0..self.channels.len()).find(filling)) else { return };
+        let Some(at) = named.filter(|at| filling(at)).or_else(|| (0..self.channels.len()).find(filling)) else {
+            return;
+        };
         let retry = self.channels[at].fill.as_mut().is_some_and(|fill| !std::mem::replace(&mut fill.by_time, true));
         let has_msgid = self.channels[at].seen.as_deref().is_some_and(|mark| mark.contains(' '));
         if retry && has_msgid && line.param(1) != "INVALID_TARGET" {

@@ -338,14 +338,33 @@ impl End {
             return Self::Refused { why: format!("it wants us to wait ({said})"), wait: 2 * MINUTE };
         }
         if has(&[
-            "k-lined", "k:lined", "g-lined", "g:lined", "z-lined", "z:lined", "banned", "akill", "dnsbl", "blacklist",
-            "bad user info", "not authori", "unauthori", "access denied",
+            "k-lined",
+            "k:lined",
+            "g-lined",
+            "g:lined",
+            "z-lined",
+            "z:lined",
+            "banned",
+            "akill",
+            "dnsbl",
+            "blacklist",
+            "bad user info",
+            "not authori",
+            "unauthori",
+            "access denied",
         ]) {
             return Self::Barred(format!("the server bars us ({said}): ask its operators; tried again in hours"));
         }
         if has(&[
-            "too many host", "too many connections", "no more connections", "server is full", "too many user",
-            "too many unknown", "session limit", "connection limit", "server full",
+            "too many host",
+            "too many connections",
+            "no more connections",
+            "server is full",
+            "too many user",
+            "too many unknown",
+            "session limit",
+            "connection limit",
+            "server full",
         ]) {
             return Self::Refused { why: format!("it has no place for us ({said})"), wait: 5 * MINUTE };
         }

@@ -5,12 +5,9 @@ use sameroom_model::{Availability, EventKind, MembershipChange, Outcome};
 use super::world::{Setup, World, plain};
 
 fn three() -> World {
-    let mut irc = Setup {
-        rooms: vec!["#open", "#Secret", "#also"],
-        secrets: vec![("key #secret", "sesame")],
-        ..Setup::fast()
-    }
-    .start();
+    let mut irc =
+        Setup { rooms: vec!["#open", "#Secret", "#also"], secrets: vec![("key #secret", "sesame")], ..Setup::fast() }
+            .start();
     irc.connects("", "CASEMAPPING=ascii CHANLIMIT=#:20");
     irc
 }
@@ -41,7 +38,16 @@ fn the_server_s_limit_of_channels() {
     let mut irc = Setup { rooms: vec!["#a", "#b"], ..Setup::fast() }.start();
     irc.connects("", "CHANLIMIT=#:1");
     assert_eq!(irc.sent.pop_back().as_deref(), Some("JOIN #a"));
-    assert!(matches!(irc.rooms.pop_back(), Some((room, Availability::Closed(why))) if room == "#b" && why.contains("second account")));
+    assert!(
+        matches!(irc.rooms.pop_back(), Some((room, Availability::Closed(why))) if room == "#b" && why.contains("second account"))
+    );
+}
+
+#[test]
+fn a_limit_of_0_is_none() {
+    let mut irc = Setup::fast().start();
+    irc.connects("", "CHANLIMIT=#&+:0");
+    assert_eq!(irc.sent.pop_back().as_deref(), Some("JOIN #c"));
 }
 
 #[track_caller]

@@ -10,8 +10,14 @@ fn a_line_with_everything() {
     assert_eq!(read.tag("+draft/reply"), Some("a;b c\\dq"));
     assert_eq!(read.tag("x"), Some("2"));
     let source = read.source.as_ref().unwrap();
-    assert_eq!((source.nick.as_str(), source.user.as_deref(), source.host.as_deref()), ("nick", Some("~u"), Some("h.test")));
-    assert_eq!((read.command.as_str(), read.params.as_slice()), ("PRIVMSG", &["#c".to_owned(), ":-) there ".to_owned()][..]));
+    assert_eq!(
+        (source.nick.as_str(), source.user.as_deref(), source.host.as_deref()),
+        ("nick", Some("~u"), Some("h.test"))
+    );
+    assert_eq!(
+        (read.command.as_str(), read.params.as_slice()),
+        ("PRIVMSG", &["#c".to_owned(), ":-) there ".to_owned()][..])
+    );
 }
 
 #[test]
@@ -57,7 +63,10 @@ fn t6_no_parameter_can_begin_another_line() {
     assert_eq!(line(&[], "JOIN #c", &[], None, LINE_MAX), Err(Unsafe::Word));
     assert_eq!(line(&[("a b", "")], "JOIN", &["#c"], None, LINE_MAX), Err(Unsafe::Word));
     assert_eq!(line(&[], "PRIVMSG", &["#c"], Some(&"x".repeat(500)), LINE_MAX), Err(Unsafe::Long));
-    assert_eq!(line(&[("k", "a;b c\\\r\n")], "TAGMSG", &["#c"], None, LINE_MAX).unwrap(), b"@k=a\\:b\\sc\\\\\\r\\n TAGMSG #c\r\n");
+    assert_eq!(
+        line(&[("k", "a;b c\\\r\n")], "TAGMSG", &["#c"], None, LINE_MAX).unwrap(),
+        b"@k=a\\:b\\sc\\\\\\r\\n TAGMSG #c\r\n"
+    );
 }
 
 #[test]

@@ -30,7 +30,9 @@ fn by_a_barrier_where_nothing_is_echoed() {
 
 #[test]
 fn a_404_before_the_pong_refuses() {
-    for numeric in ["404 bot #c :Cannot send to channel", "401 bot #C :No such nick or channel", "403 bot #c :No such channel"] {
+    for numeric in
+        ["404 bot #c :Cannot send to channel", "401 bot #C :No such nick or channel", "403 bot #c :No such channel"]
+    {
         let mut irc = plain();
         let id = irc.says("ann", "hi");
         irc.client("PRIVMSG #c :<ann> hi");
@@ -148,7 +150,7 @@ fn a_cut_echo_sends_the_rest_and_shortens_later_lines() {
     irc.says("ann", &"y".repeat(470));
     let lines: Vec<usize> = irc.sent.iter().map(|line| line.bytes().filter(|b| *b == b'y').count()).collect();
     assert_eq!(lines.iter().sum::<usize>(), 470);
-    assert!(lines[0] <= 437 , "{lines:?}");
+    assert!(lines[0] <= 437, "{lines:?}");
 }
 
 #[test]

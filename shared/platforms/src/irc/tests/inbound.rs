@@ -5,7 +5,8 @@ use sameroom_model::{EventKind, MessageKey};
 use super::world::{Setup, World, plain};
 use crate::Input;
 
-const TAGS: &str = "message-tags server-time account-tag extended-join account-notify batch draft/multiline=max-bytes=4096";
+const TAGS: &str =
+    "message-tags server-time account-tag extended-join account-notify batch draft/multiline=max-bytes=4096";
 const HISTORY: &str = "message-tags server-time batch draft/chathistory";
 
 fn tagged() -> World {

@@ -21,7 +21,9 @@ fn until_dial(irc: &mut World) -> i64 {
 fn a_lost_connection_is_soon_back_and_the_first_minute_is_quick() {
     let mut irc = plain();
     irc.handle(Input::Closed("connection reset by peer"));
-    assert!(matches!(irc.states.pop_back(), Some(AccountState::Trouble(why)) if why.contains("connection reset by peer")));
+    assert!(
+        matches!(irc.states.pop_back(), Some(AccountState::Trouble(why)) if why.contains("connection reset by peer"))
+    );
     assert!(until_dial(&mut irc) <= 2);
     let mut passed = 2;
     while passed < 55 {
@@ -105,4 +107,15 @@ fn what_is_no_irc_server_is_for_the_owner() {
     let mut irc = Setup { endpoint: Some("https://irc.test"), ..Setup::default() }.start();
     assert!(irc.needs_owner().contains("not a scheme of IRC"));
     assert!(irc.dials.is_empty());
+}
+
+#[test]
+fn secrets_show_in_no_state_and_no_dial() {
+    let secrets = vec![("password", "s3cret"), ("cert", "s3cret"), ("certkey", "s3cret"), ("ca", "s3cret")];
+    let mut irc = Setup { endpoint: Some("ircs://irc.test"), secrets, ..Setup::default() }.start();
+    assert!(!format!("{:?}", irc.dials).contains("s3cret"));
+    irc.handle(Input::Opened);
+    irc.registers("", "CASEMAPPING=ascii");
+    irc.server(":NickServ!s@services NOTICE bot :Invalid password for bot.");
+    assert!(!format!("{:?}", irc.states).contains("s3cret"));
 }

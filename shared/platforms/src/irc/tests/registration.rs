@@ -206,7 +206,9 @@ fn nickserv_where_there_is_no_sasl() {
     irc.registers("", "CASEMAPPING=ascii");
     assert_eq!(irc.sent.pop_back().as_deref(), Some("PRIVMSG NickServ :IDENTIFY sesame"));
     irc.sent.clear();
-    irc.server(":NickServ!services@services.test NOTICE bot :This nickname is registered. Please choose a different nickname");
+    irc.server(
+        ":NickServ!services@services.test NOTICE bot :This nickname is registered. Please choose a different nickname",
+    );
     irc.silence();
     irc.server(":NickServ!services@services.test NOTICE bot :You are now identified for \u{2}bot\u{2}.");
     irc.client("JOIN #c");

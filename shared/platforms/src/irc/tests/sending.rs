@@ -119,12 +119,16 @@ fn files_are_links() {
         url: url.into(),
         access: Access::Public,
     };
-    irc.does("#c", "ann", Action::Post {
-        body: Text::plain("look"),
-        emote: false,
-        attachments: vec![file("cat.png", "https://x.test/1"), file("", "https://x.test/2")],
-        reply: None,
-    });
+    irc.does(
+        "#c",
+        "ann",
+        Action::Post {
+            body: Text::plain("look"),
+            emote: false,
+            attachments: vec![file("cat.png", "https://x.test/1"), file("", "https://x.test/2")],
+            reply: None,
+        },
+    );
     irc.sent.retain(|line| !line.starts_with("PING"));
     irc.client("PRIVMSG #c :<ann> look");
     irc.client("PRIVMSG #c :<ann> cat.png: https://x.test/1");
@@ -162,7 +166,10 @@ fn room(mask: &str) -> usize {
 fn f39_a_text_of_exactly_the_room_is_one_line_and_a_byte_more_is_two() {
     for (mask, learn) in [
         ("bot!~bot@host.test", None),
-        ("bot!~bot@a.much.longer.cloak.test", Some(":irc.test 396 bot a.much.longer.cloak.test :is now your displayed host")),
+        (
+            "bot!~bot@a.much.longer.cloak.test",
+            Some(":irc.test 396 bot a.much.longer.cloak.test :is now your displayed host"),
+        ),
         ("bot!user@cloak", Some(":bot!~bot@host.test CHGHOST user cloak")),
         ("bot!u@h", Some(":irc.test 396 bot u@h :is now your displayed host")),
     ] {
@@ -187,13 +194,15 @@ fn f39_graphemes_stay_whole_and_formatting_goes_on() {
     let mut irc = plain();
     let flag = "🏳️‍🌈";
     irc.says("ann", &flag.repeat(200));
-    let lines: Vec<String> = irc.sent.drain(..).filter_map(|l| l.strip_prefix("PRIVMSG #c :<ann> ").map(str::to_owned)).collect();
+    let lines: Vec<String> =
+        irc.sent.drain(..).filter_map(|l| l.strip_prefix("PRIVMSG #c :<ann> ").map(str::to_owned)).collect();
     assert!(lines.len() > 1 && lines.iter().all(|line| line.replace(flag, "").is_empty()));
 
     let mut irc = plain();
     let bold = sameroom_model::Inline::Strong(vec![sameroom_model::Inline::Text("word ".repeat(150).trim().into())]);
     irc.does("#c", "ann", post(Text { blocks: vec![sameroom_model::Block::Paragraph(vec![bold])] }));
-    let lines: Vec<String> = irc.sent.drain(..).filter_map(|l| l.strip_prefix("PRIVMSG #c :<ann> ").map(str::to_owned)).collect();
+    let lines: Vec<String> =
+        irc.sent.drain(..).filter_map(|l| l.strip_prefix("PRIVMSG #c :<ann> ").map(str::to_owned)).collect();
     assert!(lines.len() > 1 && lines.iter().all(|line| line.starts_with('\u{2}')));
 }
 
@@ -254,8 +263,9 @@ fn f58_a_hundred_lines_in_order_on_a_limited_bucket() {
 
 #[test]
 fn no_more_than_1500_bytes_are_unanswered() {
-    let mut irc = Setup { settings: serde_json::json!({ "flood": { "burst": 100, "per_second": 1.0 } }), ..Setup::default() }
-        .joined("", "CASEMAPPING=ascii");
+    let mut irc =
+        Setup { settings: serde_json::json!({ "flood": { "burst": 100, "per_second": 1.0 } }), ..Setup::default() }
+            .joined("", "CASEMAPPING=ascii");
     for _ in 0..20 {
         irc.says("ann", &"x".repeat(400));
     }
@@ -303,7 +313,11 @@ fn relaymsg_where_it_is_offered() {
 fn relaymsg_refused_falls_back_to_the_prefix() {
     let caps = format!("{ALL} draft/relaymsg=/");
     let mut irc = Setup::fast().joined(&caps, "CASEMAPPING=ascii");
-    let emote = irc.does("#c", "ann", Action::Post { body: Text::plain("waves"), emote: true, attachments: vec![], reply: None });
+    let emote = irc.does(
+        "#c",
+        "ann",
+        Action::Post { body: Text::plain("waves"), emote: true, attachments: vec![], reply: None },
+    );
     let line = irc.sent.pop_front().unwrap();
     let label = line.strip_prefix("@label=").unwrap().split(' ').next().unwrap().to_owned();
     irc.server(&format!("@label={label} FAIL RELAYMSG PRIVS_NEEDED #c :You need privileges"));

@@ -142,7 +142,8 @@ impl World {
 
     pub(super) fn registers(&mut self, caps: &str, isupport: &str) {
         self.server(&format!(":irc.test CAP * LS :{caps}"));
-        let requests: Vec<String> = self.sent.iter().filter_map(|l| l.strip_prefix("CAP REQ :")).map(str::to_owned).collect();
+        let requests: Vec<String> =
+            self.sent.iter().filter_map(|l| l.strip_prefix("CAP REQ :")).map(str::to_owned).collect();
         for request in requests {
             self.server(&format!(":irc.test CAP * ACK :{request}"));
         }
