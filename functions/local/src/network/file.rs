@@ -21,93 +21,21 @@
 //! What no URL can say has a second form, which `sameroom export` uses where it must: an account by `platform`,
 //! `endpoint`, `name` and `settings`, its rooms by `key`, `name`, `site` and `settings`.
 
-use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 use std::ops::Range;
 
-use sameroom_model::{
-    AccountId, AuthorStyle, Direction, EditStyle, Identity, ReplyStyle, RoomKey, RoomOptions, Secrets,
-};
+use sameroom_model::{AccountId, Identity, RoomKey, RoomOptions, Secrets};
 use sameroom_platforms::{Draft, Located, RoomDraft, by_name};
-use serde::de::value::MapAccessDeserializer;
-use serde::de::{MapAccess, Visitor};
-use serde::{Deserialize, Deserializer};
 use toml::Spanned;
 use url::Url;
 use url::form_urlencoded::byte_serialize;
 
+use super::tables::{AccountTable, File, RoomEntry, RoomTable};
 use super::{Wanted, WantedAccount, WantedRoom, WantedTube, without_nulls};
 use crate::{connect, secrets};
 
 /// Looks up a secret: its name, and the reference to it.
 pub(crate) type Resolve<'a> = dyn FnMut(&str, &str) -> Result<String, String> + 'a;
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct File {
-    #[serde(default)]
-    accounts: BTreeMap<Spanned<String>, AccountTable>,
-    #[serde(default)]
-    rooms: BTreeMap<Spanned<String>, RoomEntry>,
-    #[serde(default)]
-    tubes: Vec<TubeTable>,
-}
-
-#[derive(Deserialize)]
-struct AccountTable {
-    url: Option<String>,
-    platform: Option<String>,
-    endpoint: Option<String>,
-    name: Option<String>,
-    settings: Option<serde_json::Value>,
-    /// Parameters of the URL, or secrets.
-    #[serde(flatten)]
-    more: BTreeMap<String, Parameter>,
-}
-
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Parameter {
-    Text(String),
-    Whole(i64),
-    Number(f64),
-    Switch(bool),
-}
-
-/// A room's URL, or a table.
-struct RoomEntry(RoomTable);
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RoomTable {
-    url: Option<String>,
-    account: Option<Spanned<String>>,
-    room: Option<String>,
-    key: Option<String>,
-    name: Option<String>,
-    site: Option<String>,
-    settings: Option<serde_json::Value>,
-    #[serde(default)]
-    author: AuthorStyle,
-    #[serde(default)]
-    team: bool,
-    #[serde(default)]
-    system: bool,
-    #[serde(default)]
-    direction: Direction,
-    #[serde(default)]
-    edits: EditStyle,
-    #[serde(default)]
-    replies: ReplyStyle,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct TubeTable {
-    rooms: Spanned<Vec<Spanned<String>>>,
-    #[serde(default)]
-    paused: bool,
-}
 
 /// Understands a network file; or says all that is wrong with it.
 pub(crate) fn read(document: &str, resolve: &mut Resolve<'_>) -> Result<Wanted, Vec<String>> {
@@ -377,36 +305,6 @@ fn distance(a: &str, b: &str) -> usize {
         }
     }
     row[b.len()]
-}
-
-impl fmt::Display for Parameter {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Whole(number) => write!(f, "{number}"),
-            Self::Number(number) => write!(f, "{number}"),
-            Self::Switch(on) => f.write_str(if *on { "1" } else { "0" }),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for RoomEntry {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl<'de> Visitor<'de> for Either {
-            type Value = RoomTable;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a room's URL or a table")
-            }
-            fn visit_str<E>(self, url: &str) -> Result<RoomTable, E> {
-                Ok(RoomTable { url: Some(url.to_owned()), ..RoomTable::default() })
-            }
-            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<RoomTable, A::Error> {
-                RoomTable::deserialize(MapAccessDeserializer::new(map))
-            }
-        }
-        deserializer.deserialize_any(Either).map(Self)
-    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 pub(crate) mod apply;
 pub(crate) mod export;
 pub(crate) mod file;
+mod tables;
 
 use sameroom_model::RoomOptions;
 use sameroom_model::{AccountId, RoomRef};
