@@ -91,7 +91,8 @@ pub(crate) fn export(args: &ServeArgs, json: bool) -> anyhow::Result<()> {
     if json {
         output::json(&answer);
     } else {
-        say!("{}", answer["document"].as_str().unwrap_or_default().trim_end());
+        output::document(answer["document"].as_str().unwrap_or_default())
+            .context("the network file could not be written whole; make room and export again")?;
     }
     Ok(())
 }

@@ -22,6 +22,15 @@ pub(crate) fn line(out: &mut impl Write, text: std::fmt::Arguments<'_>) {
     let _ = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// Prints what somebody keeps: that it was not written whole is told.
+pub(crate) fn document(text: &str) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e),
+        _ => Ok(()),
+    }
+}
+
 /// Whether standard output may carry colours.
 fn colours() -> bool {
     std::io::stdout().is_terminal() && !plain()
