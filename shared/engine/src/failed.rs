@@ -177,7 +177,8 @@ impl Engine {
     }
 
     fn keep(&self, owner: &OwnerId, mut letter: Letter) -> Write {
-        letter.id = keys::failed_sort(letter.at, &keys::digest(&[letter.account.as_str(), &letter.body]));
+        let group = letter.job.as_ref().map_or("", |(_, group)| group);
+        letter.id = keys::failed_sort(letter.at, &keys::digest(&[letter.account.as_str(), &letter.body, group]));
         let key = Key { partition: keys::letters_partition(owner), sort: letter.id.clone() };
         rows::put(key, &letter, letter.at.checked_add(self.inner.config.keep_failed).ok(), When::Always)
     }
