@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use http::StatusCode;
-use sameroom_engine::ports::{Commit, NewJob, QueueName, Store, Tally};
+use sameroom_engine::ports::{Commit, NewJob, QueueName, Tally};
 use sameroom_model::{AccountState, Direction, OwnerId, TubeState};
 use sameroom_platforms::{Draft, by_name};
 use sameroom_tests::worlds::{Kind, Mood, Server, Town};
@@ -314,7 +314,10 @@ async fn f9_after_a_long_outage_of_the_store_everything_goes_on() {
     town.store.outage(Some(Outage::Gone));
     hook.is("b", Mood::Well);
     hook.is("y", Mood::Well);
-    let refused = hook.tells("e", json!({ "type": "message.posted", "room": "a", "author": { "name": "ann" }, "message": { "text": "?" } }));
+    let refused = hook.tells(
+        "e",
+        json!({ "type": "message.posted", "room": "a", "author": { "name": "ann" }, "message": { "text": "?" } }),
+    );
     assert_eq!(refused.await.status, StatusCode::SERVICE_UNAVAILABLE);
     // The engine's own pauses are on tokio's clock.
     tokio::time::pause();

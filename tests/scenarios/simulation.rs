@@ -27,7 +27,8 @@ use tokio::sync::oneshot;
 const EVENTS: usize = 100;
 /// In how many tests the seeds are run, so that they run side by side.
 const SHARES: u64 = 4;
-const SEEDS: u64 = 200;
+/// About what a few seconds of an unoptimised build are good for.
+const SEEDS: u64 = 24;
 
 #[test]
 fn seeds_of_the_first_share() {
@@ -57,7 +58,8 @@ fn share(share: u64) {
     };
     for seed in seeds.filter(|seed| seed % SHARES == share) {
         let ran = std::panic::catch_unwind(|| {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
             runtime.block_on(run(seed));
         });
         assert!(ran.is_ok(), "the laws were broken: run it again by SAMEROOM_SEED={seed}");
@@ -318,12 +320,21 @@ impl Simulation {
         let count = 2 + self.dice.below(5) as usize;
         for n in 0..count {
             let held = self.dice.below(3) == 0;
-            let (platform, endpoint) =
-                if held { ("irc", "irc://127.0.0.1:1".to_owned()) } else { ("webhook", format!("http://127.0.0.1/{}", n % 2)) };
+            let (platform, endpoint) = if held {
+                ("irc", "irc://127.0.0.1:1".to_owned())
+            } else {
+                ("webhook", format!("http://127.0.0.1/{}", n % 2))
+            };
             let name = format!("{platform}{}", n % 2);
             let secrets: Secrets = [("secret", "s")].into_iter().collect();
             let settings = Value::Null;
-            let draft = Draft { platform, endpoint, identity: Identity { key: None, name }, settings: settings.clone(), secrets };
+            let draft = Draft {
+                platform,
+                endpoint,
+                identity: Identity { key: None, name },
+                settings: settings.clone(),
+                secrets,
+            };
             let account = self.engine.add_account(&operator, &draft).await.unwrap();
             let key = format!("#{n}").into();
             let room = RoomDraft { key, name: format!("#{n}"), site: "x".into(), settings };
@@ -359,7 +370,13 @@ impl Simulation {
             }
         };
         let author = Some(Author::new(format!("u{number}"), format!("u{number}")));
-        let event = Event { id: format!("e{number}").into(), room: self.rooms[from].clone(), at: self.clock.now(), author, kind };
+        let event = Event {
+            id: format!("e{number}").into(),
+            room: self.rooms[from].clone(),
+            at: self.clock.now(),
+            author,
+            kind,
+        };
         // The platform tries until it was accepted, and now and then once more.
         let again = self.dice.below(10) == 0;
         let mut accepted = 0;
@@ -431,7 +448,10 @@ impl Simulation {
             let reached = self.reached(at);
             for from in 0..self.rooms.len() {
                 let lane: Vec<&Heard> = heard.iter().filter(|heard| heard.from == from).collect();
-                assert!(lane.windows(2).all(|two| two[0].number < two[1].number), "{from} to {at} out of order: {lane:?}");
+                assert!(
+                    lane.windows(2).all(|two| two[0].number < two[1].number),
+                    "{from} to {at} out of order: {lane:?}"
+                );
                 let posts: Vec<u64> = lane.iter().filter(|heard| heard.post).map(|heard| heard.number).collect();
                 let wanted = if reached.contains(&from) { self.posted[from].as_slice() } else { &[] };
                 if self.world.refuses {
@@ -462,5 +482,11 @@ impl Simulation {
 }
 
 fn engine(store: &Arc<Watched>, world: &Arc<World>, clock: &TestClock) -> Engine {
-    Engine::new(store.clone(), Arc::new(FakeWire(world.clone())), Arc::new(Clear), Arc::new(clock.clone()), Config::default())
+    Engine::new(
+        store.clone(),
+        Arc::new(FakeWire(world.clone())),
+        Arc::new(Clear),
+        Arc::new(clock.clone()),
+        Config::default(),
+    )
 }
