@@ -56,6 +56,11 @@ pub(crate) fn action(
     }
 }
 
+/// Whether a reply there quotes the words that it answers.
+pub(crate) fn quotes(capabilities: &Capabilities, options: RoomOptions) -> bool {
+    matches!(capabilities.reply, Support::Line | Support::Sometimes) && options.replies == ReplyStyle::Quote
+}
+
 fn does(support: Support, line_wanted: bool) -> bool {
     match support {
         Support::Native | Support::Sometimes => true,

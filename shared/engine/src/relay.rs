@@ -195,7 +195,6 @@ impl Run<'_> {
             tracing::warn!(account = %event.room.account, "a loop is suspected; the lanes of this room are held");
             return self.append(&job, owed, true).await;
         }
-        engine.remember(&event, view.room.as_ref().map(|kept| &kept.value));
         let alone = owed.len() == 1 && view.lane(&owed[0].lane).is_none();
         match (alone, owed) {
             (true, mut owed) => match owed.pop() {
@@ -382,19 +381,20 @@ impl Run<'_> {
 }
 
 impl Engine {
-    /// The deliveries that an event makes.
+    /// The deliveries that an event makes. Where one of them may be quoted later, its first words are remembered.
     async fn owed(&self, event: &Event, view: &RoomView) -> Result<Vec<Delivery>, Unavailable> {
         if view.tubes.is_empty() {
             return Ok(Vec::new());
         }
         let origin = view.room.as_ref().map(|kept| &kept.value);
         let mut owed = Vec::new();
+        let mut quoted = false;
         for (to, target) in self.walk(&event.room, view).await? {
             let Some(open) = self.open(&to.account).await? else { continue };
             let options = target.options();
-            let Some(action) = plan::action(event, origin, &open.platform.about().capabilities, options) else {
-                continue;
-            };
+            let capabilities = &open.platform.about().capabilities;
+            let Some(action) = plan::action(event, origin, capabilities, options) else { continue };
+            quoted |= plan::quotes(capabilities, options);
             let lane = Lane { from: event.room.clone(), to };
             let author = match action {
                 Action::Notice { .. } => None,
@@ -409,6 +409,9 @@ impl Engine {
                 action,
                 copies: Vec::new(),
             });
+        }
+        if quoted {
+            self.remember(event, origin);
         }
         Ok(owed)
     }
