@@ -25,7 +25,7 @@ stories! {
         town.tube("hook a", "hook b").await;
         town.settled().await;
         // With `Retry-After` a second is a second on disk too: there only few may ask for it.
-        let troubled = if town.memory.is_some() { 1200 } else { 60 };
+        let troubled = if town.memory.is_some() { 1200 } else { 20 };
         fails_now_and_then(&hook, "b", 7, troubled);
         let wanted: Vec<String> = (0..1000).map(|n| format!("message {n}")).collect();
         for text in &wanted {

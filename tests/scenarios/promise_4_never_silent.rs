@@ -25,7 +25,8 @@ stories! {
                 0 => hook.edits("ann", "a", &key, "edited").await,
                 1 => hook.deletes("a", &key).await,
                 2 => tea.reacts("cy", &mine, "👍").await,
-                3 => irc.cuts(),
+                3 if n == 3 => irc.cuts(),
+                3 => {}
                 _ => {
                     town.store.outage(Some(Outage::Gone));
                     assert_eq!(hook.tells("e", serde_json::json!({})).await.status.as_u16() / 100, 4);
