@@ -1,3 +1,6 @@
-//! What tests of more than one crate share: contract suites that every adapter passes.
+//! What tests of more than one crate share: contract suites that every adapter passes, and what the suites with real
+//! processes stand on.
 
 pub mod contract;
+pub mod hook;
+pub mod process;
