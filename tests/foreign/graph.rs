@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::people::Person;
+use crate::people::{Person, SOON};
 use crate::scene::{BOT, Bridge};
 use crate::servers::{Kind, Server};
 
@@ -49,7 +49,8 @@ async fn check(people: &mut [Person], names: &[&str; 3], rooms: &[&str; 3]) {
         person.says(room, &format!("I am {name}")).await;
     }
     for (i, person) in people.iter_mut().enumerate() {
-        let mut heard = person.hears_no_more(QUIET).await;
+        let mut heard = vec![person.next_line(SOON).await, person.next_line(SOON).await];
+        heard.extend(person.hears_no_more(QUIET).await);
         heard.sort();
         let others: Vec<String> =
             (0..3).filter(|j| *j != i).map(|j| format!("<{0}> I am {0}", names[j])).collect();

@@ -84,50 +84,85 @@ impl Person {
         self.sees("join", |event| event["nick"] == nick, SOON).await;
     }
 
-    /// Waits until exactly this is said, and by our binary.
+    /// Registers the own nick with services, which may still be on their way to the server.
+    pub(crate) async fn register(&mut self, password: &str) {
+        let order = format!("PRIVMSG NickServ :REGISTER {password} {}@example.org", self.name);
+        for _ in 0..40 {
+            self.raw(&order).await;
+            let answers = |event: &Value| {
+                event["nick"] == "NickServ" || event["text"].as_str().is_some_and(|text| text.contains("no_such_nick"))
+            };
+            if let Some(event) = self.watch(answers, Duration::from_millis(500)).await
+                && event["nick"] == "NickServ"
+            {
+                let said = event["text"].as_str().unwrap_or_default();
+                assert!(said.contains("registered"), "services said: {said}");
+                return;
+            }
+        }
+        panic!("there are no services");
+    }
+
+    /// Whether nobody of that nick joins within that time.
+    pub(crate) async fn absence_of(&mut self, nick: &str, within: Duration) -> bool {
+        self.watch(|event| event["event"] == "join" && event["nick"] == nick, within).await.is_none()
+    }
+
+    /// Waits for the next thing that is relayed; it must be exactly this.
     pub(crate) async fn hears(&mut self, text: &str) {
         let heard = self.next_line(SOON).await;
         assert_eq!(heard, text, "what {} hears", self.name);
     }
 
-    /// The next thing that somebody says in a channel.
+    /// The next thing that is relayed to a channel.
     pub(crate) async fn next_line(&mut self, within: Duration) -> String {
-        let said = |event: &Value| event["type"] != "notice" && event["target"].as_str().is_some_and(|to| to.starts_with('#'));
-        let event = self.sees("message", said, within).await;
-        event["text"].as_str().unwrap_or_default().to_owned()
+        let event = self.sees("message", |event| relayed(event).is_some(), within).await;
+        relayed(&event).unwrap_or_default().to_owned()
     }
 
     /// Waits for the next event of that name which fits, and passes over those before it.
     pub(crate) async fn sees(&mut self, name: &str, fits: impl Fn(&Value) -> bool, within: Duration) -> Value {
+        let event = self.watch(|event| event["event"] == name && fits(event), within).await;
+        event.unwrap_or_else(|| panic!("{} waited {within:?} for a '{name}' that did not come", self.name))
+    }
+
+    /// The next event that fits, if there is one within that time.
+    async fn watch(&mut self, fits: impl Fn(&Value) -> bool, within: Duration) -> Option<Value> {
         let until = Instant::now() + within;
         loop {
             for line in self.program.lines(self.seen) {
                 self.seen += 1;
-                let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-                if event["event"] == name && fits(&event) {
-                    return event;
+                let event = serde_json::from_str(&line).unwrap_or_default();
+                if fits(&event) {
+                    return Some(event);
                 }
             }
             let left = until.saturating_duration_since(Instant::now());
-            let more = self.program.news(left).await || self.program.lines(self.seen).len() > 0;
-            assert!(more, "{} waited {within:?} for a '{name}' that did not come", self.name);
+            if !self.program.news(left).await && self.program.lines(self.seen).is_empty() {
+                return None;
+            }
         }
     }
 
-    /// Everything that was said in a channel from now on until nothing more comes for that long.
+    /// Everything that is relayed until nothing more comes for that long.
     pub(crate) async fn hears_no_more(&mut self, quiet: Duration) -> Vec<String> {
         let mut heard = Vec::new();
         loop {
             for line in self.program.lines(self.seen) {
                 self.seen += 1;
-                let Ok(event) = serde_json::from_str::<Value>(&line) else { continue };
-                if event["event"] == "message" && event["target"].as_str().is_some_and(|to| to.starts_with('#')) {
-                    heard.push(event["text"].as_str().unwrap_or_default().to_owned());
-                }
+                let event = serde_json::from_str(&line).unwrap_or_default();
+                heard.extend(relayed(&event).map(str::to_owned));
             }
             if !self.program.news(quiet).await {
                 return heard;
             }
         }
     }
+}
+
+/// The words, if this was said elsewhere: it names its author. What our binary itself has to say doesn't.
+fn relayed(event: &Value) -> Option<&str> {
+    let in_channel = event["target"].as_str().is_some_and(|to| to.starts_with('#'));
+    let text = event["text"].as_str().filter(|text| text.starts_with(['<', '*']));
+    text.filter(|_| event["event"] == "message" && event["type"] == "privmsg" && in_channel)
 }

@@ -87,12 +87,21 @@ impl Hook {
         self.ledger.held.send_replace(held);
     }
 
-    /// Everything that came, in order.
+    /// Every message that came, in order.
     pub fn ledger(&self) -> Vec<Entry> {
+        self.entries().into_iter().filter(|entry| !entry.author().is_empty()).collect()
+    }
+
+    /// What Sameroom itself had to say.
+    pub fn notices(&self) -> Vec<Entry> {
+        self.entries().into_iter().filter(|entry| entry.author().is_empty()).collect()
+    }
+
+    fn entries(&self) -> Vec<Entry> {
         self.ledger.entries.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Waits until so many requests have come.
+    /// Waits until so many messages have come.
     pub async fn hears(&mut self, count: usize, within: Duration) -> Vec<Entry> {
         let until = Instant::now() + within;
         while self.ledger().len() < count {
