@@ -32,9 +32,8 @@ pub(crate) fn pairs(urls: &[String]) -> anyhow::Result<Vec<Pair>> {
 
 /// Understands one room URL, and resolves the secrets that it refers to.
 pub(crate) fn locate(text: &str) -> anyhow::Result<Located> {
-    let url = Url::parse(text).map_err(|e| {
-        anyhow::anyhow!("'{text}' is not a room URL ({e}); for example: {}", examples())
-    })?;
+    let url = Url::parse(text)
+        .map_err(|e| anyhow::anyhow!("'{text}' is not a room URL ({e}); for example: {}", examples()))?;
     let Some(platform) = by_scheme(url.scheme()) else {
         bail!("no platform reads '{}:' URLs; for example: {}", url.scheme(), examples());
     };

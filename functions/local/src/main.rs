@@ -36,9 +36,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         None => serve::main(&cli.serve, Vec::new(), json),
         Some(Command::Serve(options)) => serve::main(&cli.serve.over(options), Vec::new(), json),
-        Some(Command::Connect { urls, serve }) => {
-            serve::main(&cli.serve.over(serve), connect::pairs(&urls)?, json)
-        }
+        Some(Command::Connect { urls, serve }) => serve::main(&cli.serve.over(serve), connect::pairs(&urls)?, json),
         Some(Command::Completions { shell }) => {
             cli::completions(shell);
             Ok(())

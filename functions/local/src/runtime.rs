@@ -51,8 +51,7 @@ impl Runtime {
             trusts: is_operators,
             sessions: sessions.clone(),
         };
-        let engine =
-            Engine::new(store.clone(), Arc::new(wire), vault, clock.clone(), settings.engine.clone());
+        let engine = Engine::new(store.clone(), Arc::new(wire), vault, clock.clone(), settings.engine.clone());
         let dialers = [&trusted, &guarded].map(|guard| Arc::new(Dialer::new(guard.clone(), trust.clone())));
         Ok(Self { engine, store, clock, sessions, dialers })
     }

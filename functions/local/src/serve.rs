@@ -45,7 +45,11 @@ pub(crate) fn logging(filter: &str, json: bool) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("'{filter}' is not a log filter; write for example warn, or sameroom_engine=debug"))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    if json { builder.json().init() } else { builder.with_target(false).compact().init() }
+    if json {
+        builder.json().init()
+    } else {
+        builder.with_target(false).compact().init()
+    }
     Ok(())
 }
 
@@ -53,9 +57,10 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
     // Bound first: a port in use is the commonest mistake, and nothing is changed by then.
     let listener = bind(settings.listen).await?;
     let address = listener.local_addr().context("the listen address can't be read")?;
-    let base = settings.public_url.as_ref().map_or_else(|| format!("http://{address}"), |url| {
-        url.as_str().trim_end_matches('/').to_owned()
-    });
+    let base = settings
+        .public_url
+        .as_ref()
+        .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned());
     let runtime = Arc::new(Runtime::open(&settings)?);
     for pair in &pairs {
         connect::make(&runtime.engine, &operator(), pair).await?;

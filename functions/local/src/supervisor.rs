@@ -37,7 +37,8 @@ pub(crate) async fn run(runtime: Arc<Runtime>, quiet: bool, mut stopping: watch:
             _ = stopping.changed() => {}
         }
     }
-    let stops: Vec<_> = runtime.sessions.drain().into_iter().map(|(_, handle)| async move { handle.stop().await }).collect();
+    let stops: Vec<_> =
+        runtime.sessions.drain().into_iter().map(|(_, handle)| async move { handle.stop().await }).collect();
     for stop in stops.into_iter().map(tokio::spawn).collect::<Vec<_>>() {
         let _ = stop.await;
     }

@@ -19,7 +19,7 @@ async fn main() {
     let folder = std::env::var_os("BENCH_FOLDER").map_or_else(std::env::temp_dir, PathBuf::from);
     println!("{:<8} {:>7} {:<24} {:>10} {:>12} {:>10}", "", "callers", "commit", "commits/s", "CPU us each", "db MiB");
     for durable in [true, false] {
-        for callers in [1, 16, 256] {
+        for callers in callers() {
             let count = if durable && callers == 1 { 2_000 } else { 60_000 };
             let folder = tempfile::tempdir_in(&folder).unwrap();
             let store = Sqlite::open(folder.path(), SqliteOptions { durable, ..SqliteOptions::default() }).unwrap();
@@ -102,6 +102,11 @@ async fn settle(store: Arc<Sqlite>, n: u64) {
 async fn get(store: Arc<Sqlite>, n: u64) {
     let key = Key { partition: format!("copies/account/room-{}", n % GROUPS), sort: format!("from/{n:012}") };
     std::hint::black_box(store.get(&key).await.unwrap());
+}
+
+/// 1, 16 and 256, or the one that `BENCH_CALLERS` names.
+fn callers() -> Vec<usize> {
+    std::env::var("BENCH_CALLERS").map_or_else(|_| vec![1, 16, 256], |one| vec![one.parse().unwrap()])
 }
 
 /// User and system time of this process, in ticks of 10 ms: https://man7.org/linux/man-pages/man5/proc_pid_stat.5.html

@@ -210,22 +210,18 @@ impl State {
         self.rows.get(key).filter(|(_, expires)| expires.is_none_or(|at| at > now)).map(|(row, _)| row)
     }
 
-    fn commit(&mut self, commit: Commit, now: Timestamp) -> Result<Committed, CommitError> {
+    fn commit(&mut self, mut commit: Commit, now: Timestamp) -> Result<Committed, CommitError> {
         if self.fail_commits > 0 {
             self.fail_commits -= 1;
             return Err(Unavailable::new("the store was told to fail this commit").into());
         }
-        let settled: Vec<u64> = commit
-            .done
-            .iter()
-            .chain(commit.again.iter().map(|again| &again.receipt))
-            .map(|receipt| receipt.0)
-            .collect();
-        let distinct: BTreeSet<u64> = settled.iter().copied().collect();
-        let leased = |id: &u64| self.leased.values().any(|ids| ids.contains(id));
-        if distinct.len() < settled.len() || !distinct.iter().all(leased) {
-            return Err(Unavailable::new("a job was to be settled that is not under lease, or twice").into());
+        let leased = |id: u64| self.leased.values().any(|ids| ids.contains(&id));
+        let mut settled = BTreeSet::new();
+        if !commit.done.iter().all(|receipt| leased(receipt.0) && settled.insert(receipt.0)) {
+            return Err(Unavailable::new("a job is done that is not under lease, or was settled").into());
         }
+        // What is settled already does not come again.
+        commit.again.retain(|again| leased(again.receipt.0) && settled.insert(again.receipt.0));
         self.check(&commit.writes, now)?;
         commit.writes.into_iter().for_each(|write| self.write(write, now));
         let duplicates = commit.sends.into_iter().map(|job| !self.send(job, now)).collect();

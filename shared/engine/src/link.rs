@@ -290,7 +290,7 @@ impl Engine {
         let mut queue: VecDeque<RoomRef> = neighbours(from, view, &mut visited).into();
         while let Some(at) = queue.pop_front() {
             if reached.len() >= self.inner.config.rooms_max {
-                tracing::warn!(room = %from.key, "the network has more rooms than are reached at most");
+                tracing::warn!(account = %from.account, "the network has more rooms than are reached at most");
                 break;
             }
             let view = self.view(&at).await?;

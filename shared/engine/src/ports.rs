@@ -165,8 +165,9 @@ pub struct Batch {
     pub jobs: Vec<Leased>,
 }
 
-/// Proof of a lease. A job is settled once: a receipt that was settled already settles nothing more. After a commit
-/// that failed its jobs are still leased, and whoever holds the receipts settles them by another.
+/// Proof of a lease. A job is settled once: that it comes again is ignored where it was settled already, and that it is
+/// done is refused. After a commit that failed its jobs are still leased, and whoever holds the receipts settles them by
+/// another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Receipt(pub u64);
 

@@ -179,7 +179,8 @@ impl Run<'_> {
         }
         if self.looped(&event) {
             self.flush().await?;
-            tracing::warn!(room = %event.room.key, "a loop is suspected; the lanes of this room are held");
+            // The key of a room may be what lets people in, so it is not logged.
+            tracing::warn!(account = %event.room.account, "a loop is suspected; the lanes of this room are held");
             return self.append(&job, owed, true).await;
         }
         engine.remember(&event, view.room.as_ref().map(|kept| &kept.value));

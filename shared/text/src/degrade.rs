@@ -118,11 +118,26 @@ fn prefix_lines(inlines: &[Inline], first: &str, next: &str) -> Vec<Run> {
 }
 
 fn paragraphs(runs: Vec<Run>, markup: &Markup) -> Vec<Block> {
+    let styled = runs.iter().any(|run| !run.style.is_none());
+    let mut made = paragraphs_once(runs, markup);
+    if styled {
+        for _ in 0..inline::ROUNDS {
+            let again = made.iter().flat_map(|inlines| paragraphs_once(inline::runs(inlines), markup)).collect();
+            if again == made {
+                break;
+            }
+            made = again;
+        }
+    }
+    made.into_iter().map(Block::Paragraph).collect()
+}
+
+fn paragraphs_once(runs: Vec<Run>, markup: &Markup) -> Vec<Vec<Inline>> {
     let mut out = Vec::with_capacity(runs.len());
     for run in runs {
         reduce_run(run, markup, &mut out);
     }
-    inline::paragraphs(out, true).into_iter().map(Block::Paragraph).collect()
+    inline::paragraphs(out, true)
 }
 
 fn reduce_run(run: Run, markup: &Markup, out: &mut Vec<Run>) {

@@ -51,7 +51,7 @@ fn write_list(start: Option<u32>, items: &[Vec<Block>], out: &mut String) {
     match start {
         None => out.push_str("<ul>"),
         Some(1) => out.push_str("<ol>"),
-        Some(start) => out.push_str(&format!("<ol start=\"{start}\">")),
+        Some(start) => out.extend(["<ol start=\"", &start.to_string(), "\">"]),
     }
     for item in items {
         out.push_str("<li>");
@@ -99,9 +99,9 @@ fn write_inlines(inlines: &[Inline], out: &mut String) {
 }
 
 fn write_tag(tag: &str, inner: &[Inline], out: &mut String) {
-    out.push_str(&format!("<{tag}>"));
+    out.extend(["<", tag, ">"]);
     write_inlines(inner, out);
-    out.push_str(&format!("</{tag}>"));
+    out.extend(["</", tag, ">"]);
 }
 
 fn escape(text: &str, out: &mut String) {
@@ -119,16 +119,13 @@ fn escape(text: &str, out: &mut String) {
 
 /// Spaces that HTML would collapse are written as no-break spaces.
 fn escape_spaced(text: &str, out: &mut String) {
-    let mut start = 0;
-    for (at, c) in text.char_indices() {
-        if c == ' ' && (at > start || out.is_empty() || out.ends_with([' ', '>'])) {
-            escape(&text[start..at], out);
-            let alone = !out.ends_with([' ', '>']) && !out.ends_with("&nbsp;") && !out.is_empty();
-            out.push_str(if alone { " " } else { "&nbsp;" });
-            start = at + 1;
+    for (i, word) in text.split(' ').enumerate() {
+        if i > 0 {
+            let collapses = [" ", "<p>", "<li>", "<br>"].iter().any(|before| out.ends_with(before));
+            out.push_str(if collapses { "&nbsp;" } else { " " });
         }
+        escape(word, out);
     }
-    escape(&text[start..], out);
 }
 
 #[cfg(test)]

@@ -115,14 +115,45 @@ fn push_emoji(text: &str, style: Style, out: &mut Vec<Run>) {
     out.push(Run::text(&text[done..], style));
 }
 
+/// How often paragraphs are made again until they stay the same.
+pub(crate) const ROUNDS: usize = 4;
+
 /// Makes paragraphs of runs: see [`crate::normalise`] for the form. With `neutral`, mass mentions are made harmless.
 pub(crate) fn paragraphs(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
-    let mut runs = merge(merge(clean(runs)).into_iter().map(strip).collect());
-    runs = linkify(runs);
+    let styled = runs.iter().any(|run| !run.style.is_none());
+    let mut made = paragraphs_once(runs, neutral);
+    if styled {
+        // Where a style went away, texts that it kept apart have met.
+        for _ in 0..ROUNDS {
+            let again = made.iter().flat_map(|inlines| paragraphs_once(self::runs(inlines), neutral)).collect();
+            if again == made {
+                break;
+            }
+            made = again;
+        }
+    }
+    made
+}
+
+fn paragraphs_once(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
+    let mut runs = merge(merge(clean(merge(runs))).into_iter().map(strip).collect());
+    runs = linkify(runs, neutral);
     if neutral {
         neutralise(&mut runs);
     }
-    lines(runs).into_iter().map(|lines| build(&settle(cells(lines)), Style::NONE)).collect()
+    lines(runs)
+        .into_iter()
+        .map(|runs| {
+            if runs.iter().all(|run| run.style.is_none()) {
+                let mut out = Vec::new();
+                for run in &runs {
+                    push_leaf(&run.leaf, &mut out);
+                }
+                return out;
+            }
+            build(&settle(cells(runs)), Style::NONE)
+        })
+        .collect()
 }
 
 fn collect(inlines: &[Inline], style: Style, out: &mut Vec<Run>) {
@@ -194,8 +225,9 @@ fn clean(runs: Vec<Run>) -> Vec<Run> {
         match leaf {
             Leaf::Text(text) => push_lines(&characters(&text), style, &mut out),
             Leaf::Code(code) => {
-                let code = neutral::strip_zero_width(&characters(&code).replace('\n', " "));
-                let leaf = if code.trim().is_empty() { Leaf::Text(code) } else { Leaf::Code(code) };
+                let code = characters(&code).replace('\n', " ");
+                let blank = code.chars().all(|c| c.is_whitespace() || c == neutral::ZERO_WIDTH_SPACE);
+                let leaf = if blank { Leaf::Text(code) } else { Leaf::Code(code) };
                 out.push(Run::new(leaf, style));
             }
             Leaf::Link { url, label } => {
@@ -266,7 +298,7 @@ fn merge(runs: Vec<Run>) -> Vec<Run> {
 }
 
 fn strip(mut run: Run) -> Run {
-    if let Leaf::Text(text) = &mut run.leaf
+    if let Leaf::Text(text) | Leaf::Code(text) = &mut run.leaf
         && text.contains(neutral::ZERO_WIDTH_SPACE)
     {
         *text = neutral::strip_zero_width(text);
@@ -274,7 +306,7 @@ fn strip(mut run: Run) -> Run {
     run
 }
 
-fn linkify(runs: Vec<Run>) -> Vec<Run> {
+fn linkify(runs: Vec<Run>, neutral: bool) -> Vec<Run> {
     let mut out = Vec::with_capacity(runs.len());
     for run in runs {
         let Leaf::Text(text) = &run.leaf else {
@@ -282,14 +314,28 @@ fn linkify(runs: Vec<Run>) -> Vec<Run> {
             continue;
         };
         for piece in link::pieces(text) {
-            let leaf = match piece {
-                link::Piece::Text(text) => Leaf::Text(text.to_owned()),
-                link::Piece::Url(url) => Leaf::Link { url: link::sanitise(url), label: String::new() },
-            };
-            out.push(Run::new(leaf, run.style));
+            match piece {
+                link::Piece::Text(text) => out.push(Run::text(text, run.style)),
+                link::Piece::Url(url) => match bare_link(url, neutral) {
+                    Some(leaf) => out.push(Run::new(leaf, run.style)),
+                    // Its end depends on what follows it: by itself, less of it is a link.
+                    None => out.extend(link::pieces(url).into_iter().map(|piece| {
+                        let (link::Piece::Text(text) | link::Piece::Url(text)) = piece;
+                        let link = matches!(piece, link::Piece::Url(_)).then(|| bare_link(text, neutral)).flatten();
+                        Run::new(link.unwrap_or_else(|| Leaf::Text(text.to_owned())), run.style)
+                    })),
+                },
+            }
         }
     }
-    out
+    merge(out)
+}
+
+/// A URL found in text as a link, if it would be found again as it is then written.
+fn bare_link(found: &str, neutral: bool) -> Option<Leaf> {
+    let url = link::sanitise(found);
+    let url = if neutral { neutral::neutral_url(&url) } else { url };
+    link::is_bare(&url).then_some(Leaf::Link { url, label: String::new() })
 }
 
 fn neutralise(runs: &mut [Run]) {
@@ -380,21 +426,36 @@ struct Cell {
 }
 
 fn cells(runs: Vec<Run>) -> Vec<Cell> {
-    let mut cells = Vec::new();
+    let mut cells: Vec<Cell> = Vec::new();
     for Run { leaf, style } in runs {
         match leaf {
-            Leaf::Text(text) => cells.extend(text.graphemes(true).map(|grapheme| Cell {
-                first: class(grapheme.chars().next()),
-                last: class(grapheme.chars().next_back()),
-                delimiter: matches!(grapheme, "*" | "_" | "~" | "`"),
-                leaf: Leaf::Text(grapheme.to_owned()),
-                style,
-            })),
+            Leaf::Text(text) => {
+                for grapheme in text.graphemes(true) {
+                    match cells.last_mut() {
+                        // What keeps a mention dead stays with its `@`.
+                        Some(Cell { leaf: Leaf::Text(before), last, .. }) if grapheme == "\u{200b}" => {
+                            before.push_str(grapheme);
+                            *last = Class::Other;
+                        }
+                        _ => cells.push(text_cell(grapheme, style)),
+                    }
+                }
+            }
             Leaf::Break => cells.push(Cell { leaf, style, first: Class::Space, last: Class::Space, delimiter: false }),
             leaf => cells.push(Cell { leaf, style, first: Class::Mark, last: Class::Mark, delimiter: false }),
         }
     }
     cells
+}
+
+fn text_cell(grapheme: &str, style: Style) -> Cell {
+    Cell {
+        first: class(grapheme.chars().next()),
+        last: class(grapheme.chars().next_back()),
+        delimiter: matches!(grapheme, "*" | "_" | "~" | "`"),
+        leaf: Leaf::Text(grapheme.to_owned()),
+        style,
+    }
 }
 
 fn class(c: Option<char>) -> Class {
@@ -430,7 +491,9 @@ fn settle(mut cells: Vec<Cell>) -> Vec<Cell> {
             return cells;
         }
     }
-    cells.iter_mut().for_each(|cell| cell.style = Style::NONE);
+    for cell in &mut cells {
+        cell.style = Style::NONE;
+    }
     cells
 }
 
@@ -476,6 +539,9 @@ fn level_words(cells: &mut [Cell]) -> bool {
 fn check_borders(cells: &mut [Cell], backwards: bool) -> bool {
     let mut changed = false;
     let mut outside = (Style::NONE, Class::Space);
+    // The styles of the last word on this line. Where they cross, one of them ends and begins again, and mrkdwn's do
+    // so with each line.
+    let mut word_before = Style::NONE;
     for step in 0..cells.len() {
         let at = if backwards { cells.len() - 1 - step } else { step };
         let cell = &mut cells[at];
@@ -492,6 +558,14 @@ fn check_borders(cells: &mut [Cell], backwards: bool) -> bool {
                 cell.style = Style::NONE;
                 changed = true;
             }
+        } else if cell.delimiter && word_before != cell.style && !cell.style.is_none() {
+            cell.style = Style::NONE;
+            changed = true;
+        }
+        if cell.leaf == Leaf::Break {
+            word_before = Style::NONE;
+        } else if !cell.is_space() {
+            word_before = cell.style;
         }
         outside = (cell.style, far);
     }

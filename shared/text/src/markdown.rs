@@ -137,7 +137,7 @@ impl Writer {
                     if self.out.ends_with(|c: char| c.is_alphanumeric() || c == ':') {
                         self.out.push('\u{200b}');
                     }
-                    self.out.push_str(&format!(":{}:", emoji.name));
+                    self.out.extend([":", &emoji.name, ":"]);
                     self.gap = true;
                     continue;
                 }
@@ -183,7 +183,7 @@ impl Writer {
         let fence = "`".repeat(shortest_absent_run(code));
         let pads = code.starts_with('`') || code.ends_with('`') || (code.starts_with(' ') && code.ends_with(' '));
         let pad = if pads { " " } else { "" };
-        self.out.push_str(&format!("{fence}{pad}{code}{pad}{fence}"));
+        self.out.extend([&fence, pad, code, pad, &fence]);
     }
 }
 
@@ -192,7 +192,7 @@ fn shortest_absent_run(code: &str) -> usize {
     let mut lengths: Vec<usize> = code.split(|c| c != '`').map(str::len).collect();
     lengths.sort_unstable();
     lengths.dedup();
-    (1..).find(|length| lengths.binary_search(length).is_err()).unwrap_or(1)
+    (1..=code.len() + 1).find(|length| lengths.binary_search(length).is_err()).unwrap_or(1)
 }
 
 /// Escapes what Markdown would read as markup at this place. White space that it would drop becomes no-break space.

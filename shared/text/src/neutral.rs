@@ -4,6 +4,9 @@
 /// Names after an `@` that call everybody on some platform (Slack, Discord, Mattermost, Rocket.Chat, Zulip, Matrix).
 const MASS: [&str; 7] = ["everyone", "here", "channel", "all", "room", "stream", "topic"];
 
+/// How many characters decide whether a name is one of them: marks, the longest name and what ends it.
+const AHEAD: usize = 16;
+
 /// What is put after the `@`.
 pub(crate) const ZERO_WIDTH_SPACE: char = '\u{200b}';
 
@@ -43,16 +46,18 @@ pub(crate) fn starts_mass(text: &str) -> bool {
 /// Drops zero-width spaces, except where [`neutralise`] puts them: there they keep a mention dead.
 pub(crate) fn strip_zero_width(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut chars = text.chars().peekable();
+    let mut chars = text.chars();
     while let Some(c) = chars.next() {
         if c != ZERO_WIDTH_SPACE {
             out.push(c);
             continue;
         }
-        while chars.next_if_eq(&ZERO_WIDTH_SPACE).is_some() {}
         let keep = match out.chars().next_back() {
-            Some('@') => chars.peek().is_none_or(|next| next.is_alphabetic() || matches!(next, '*' | '_')),
-            Some('<') => chars.peek() == Some(&'!'),
+            Some('@') => {
+                let ahead: String = chars.clone().filter(|c| *c != ZERO_WIDTH_SPACE).take(AHEAD).collect();
+                ahead.is_empty() || starts_mass(&ahead)
+            }
+            Some('<') => chars.clone().find(|c| *c != ZERO_WIDTH_SPACE) == Some('!'),
             _ => false,
         };
         if keep {

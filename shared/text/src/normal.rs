@@ -53,7 +53,9 @@ pub(crate) fn push_block(block: Block, out: &mut Vec<Block>) {
         Block::Quote(inner) if inner.is_empty() => {}
         Block::Quote(inner) => {
             if let Some(Block::Quote(last)) = out.last_mut() {
-                inner.into_iter().for_each(|block| push_block(block, last));
+                for block in inner {
+                    push_block(block, last);
+                }
             } else {
                 out.push(Block::Quote(inner));
             }

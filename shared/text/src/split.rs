@@ -42,14 +42,18 @@ pub fn split(text: &Text, max: usize, measure: &dyn Fn(&Text) -> usize) -> Vec<T
             }
             continue;
         }
-        let taken = border(&atoms, fits);
-        let rest = atoms.len() - taken;
-        let mut piece = atoms.split_off(rest);
-        piece.reverse();
-        while piece.last().is_some_and(Atom::is_droppable) {
-            piece.pop();
+        let mut taken = border(&atoms, fits);
+        let trimmed = |taken: usize| {
+            let blank = atoms[atoms.len() - taken..].iter().take_while(|atom| atom.is_droppable()).count();
+            build(atoms.iter().rev().take(taken - blank))
+        };
+        let mut piece = trimmed(taken);
+        if measure(&piece) > max {
+            // Less can measure more, where what was left out allowed other markup.
+            taken = fits;
+            piece = build(atoms.iter().rev().take(fits));
         }
-        let piece = build(piece.iter());
+        atoms.truncate(atoms.len() - taken);
         if !piece.is_empty() {
             pieces.push(piece);
         }
@@ -119,32 +123,32 @@ struct Flat {
 }
 
 impl Flat {
-    fn frame(&mut self, parent: &Place, kind: Kind) -> Place {
+    fn frame(&mut self, parent: &Place, kind: Kind) -> Rc<Frame> {
         self.ids += 1;
         let depth = parent.as_ref().map_or(0, |parent| parent.depth) + 1;
-        Some(Rc::new(Frame { parent: parent.clone(), depth, id: self.ids, kind }))
+        Rc::new(Frame { parent: parent.clone(), depth, id: self.ids, kind })
     }
 
     fn blocks(&mut self, blocks: &[Block], place: &Place) {
         for block in blocks {
             match block {
                 Block::Paragraph(inlines) => {
-                    let place = self.frame(place, Kind::Paragraph);
+                    let place = Some(self.frame(place, Kind::Paragraph));
                     self.inlines(inlines, &place);
                 }
                 Block::Quote(inner) => {
-                    let place = self.frame(place, Kind::Quote);
+                    let place = Some(self.frame(place, Kind::Quote));
                     self.blocks(inner, &place);
                 }
                 Block::List { start, items } => {
-                    let list = self.frame(place, Kind::List { ordered: start.is_some() });
+                    let list = Some(self.frame(place, Kind::List { ordered: start.is_some() }));
                     for (item, number) in items.iter().zip(start.unwrap_or(1)..) {
-                        let place = self.frame(&list, Kind::Item { number });
+                        let place = Some(self.frame(&list, Kind::Item { number }));
                         self.blocks(item, &place);
                     }
                 }
                 Block::Code { language, text } => {
-                    let place = self.frame(place, Kind::CodeBlock { language: language.clone() });
+                    let place = Some(self.frame(place, Kind::CodeBlock { language: language.clone() }));
                     self.text(text, &place);
                 }
             }
@@ -159,7 +163,7 @@ impl Flat {
                     continue;
                 }
                 Inline::Code(text) => {
-                    let place = self.frame(place, Kind::Code);
+                    let place = Some(self.frame(place, Kind::Code));
                     self.text(text, &place);
                     continue;
                 }
@@ -175,7 +179,7 @@ impl Flat {
                 Inline::Emphasis(inner) => (Kind::Emphasis, inner),
                 Inline::Struck(inner) => (Kind::Struck, inner),
             };
-            let place = self.frame(place, kind);
+            let place = Some(self.frame(place, kind));
             self.inlines(inner, &place);
         }
     }

@@ -20,7 +20,8 @@ pub(crate) async fn read(body: Body) -> Result<Bytes, Response<Bytes>> {
     match tokio::time::timeout(TIME_MAX, limited).await {
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
         Ok(Err(e)) if e.is::<LengthLimitError>() => {
-            let detail = format!("The body is longer than {BODY_MAX} bytes. Send less at once, and files by their URL.");
+            let detail =
+                format!("The body is longer than {BODY_MAX} bytes. Send less at once, and files by their URL.");
             Err(problem(StatusCode::PAYLOAD_TOO_LARGE, "too-large", &detail))
         }
         Ok(Err(_)) => {

@@ -84,20 +84,17 @@ async fn follow(
 fn told(entry: &Entry, known: &mut HashMap<MessageKey, (String, String)>) -> Told {
     let reply = entry.reply.as_ref().map(|quote| {
         let found = quote.key.as_ref().and_then(|key| known.get(key)).cloned();
-        let (author, excerpt) = found.unwrap_or_else(|| {
-            (quote.author.clone().unwrap_or_default(), quote.excerpt.clone().unwrap_or_default())
-        });
+        let (author, excerpt) = found
+            .unwrap_or_else(|| (quote.author.clone().unwrap_or_default(), quote.excerpt.clone().unwrap_or_default()));
         json!({ "key": quote.key, "author": author, "excerpt": excerpt })
     });
     known.insert(entry.key.clone(), (entry.shown.clone(), excerpt(&entry.body, EXCERPT_MAX)));
-    let author = entry.author.as_ref().map(|author| {
-        json!({ "key": author.key, "name": entry.shown, "bot": author.bot, "team": author.team })
-    });
-    let reactions: Vec<Value> = entry
-        .reactions
-        .iter()
-        .map(|(emoji, who)| json!({ "emoji": emoji, "count": who.len(), "who": who }))
-        .collect();
+    let author = entry
+        .author
+        .as_ref()
+        .map(|author| json!({ "key": author.key, "name": entry.shown, "bot": author.bot, "team": author.team }));
+    let reactions: Vec<Value> =
+        entry.reactions.iter().map(|(emoji, who)| json!({ "emoji": emoji, "count": who.len(), "who": who })).collect();
     let data = json!({
         "seq": entry.seq,
         "key": entry.key,

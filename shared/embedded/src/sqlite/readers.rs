@@ -124,7 +124,7 @@ impl Readers {
         })
     }
 
-    /// Counts, in one read transaction. Walks the whole index of jobs: about 30 ms for a million.
+    /// Counts, in one read transaction. Walks the whole index of jobs, so it takes longer with a long backlog.
     pub(super) fn census(&self) -> Result<Census, Unavailable> {
         self.read(|connection| {
             let snapshot = connection.unchecked_transaction()?;

@@ -129,14 +129,17 @@ impl Writer {
     fn claim(&mut self) {
         let mut queues = lock(&self.shared.queues);
         self.answers.clear();
-        for Request { commit, .. } in &self.batch {
-            let mut receipts = commit.done.iter().chain(commit.again.iter().map(|again| &again.receipt));
-            let refused = receipts.clone().position(|receipt| !queues.claim(receipt));
+        for Request { commit, .. } in &mut self.batch {
+            let refused = commit.done.iter().position(|receipt| !queues.claim(receipt));
             self.answers.push(match refused {
-                None => Ok(Committed::default()),
+                None => {
+                    // What is settled already does not come again.
+                    commit.again.retain(|again| queues.claim(&again.receipt));
+                    Ok(Committed::default())
+                }
                 Some(count) => {
-                    receipts.by_ref().take(count).for_each(|receipt| queues.unclaim(receipt));
-                    let why = "a job was to be settled that is not under lease, or twice: this is a mistake of ours";
+                    commit.done.iter().take(count).for_each(|receipt| queues.unclaim(receipt));
+                    let why = "a job is done that is not under lease, or was settled: this is a mistake of ours";
                     Err(CommitError::Unavailable(Unavailable::new(why)))
                 }
             });

@@ -232,9 +232,7 @@ impl Decode {
         match (self, std::str::from_utf8(bytes)) {
             (_, Ok(text)) => text.to_owned(),
             (Self::Utf8, Err(e)) => String::from_utf8_lossy(&bytes[..e.valid_up_to()]).into_owned(),
-            (Self::Windows1252, Err(_)) => {
-                encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned()
-            }
+            (Self::Windows1252, Err(_)) => encoding_rs::WINDOWS_1252.decode_without_bom_handling(bytes).0.into_owned(),
         }
     }
 }

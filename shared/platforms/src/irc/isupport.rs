@@ -113,6 +113,8 @@ impl Isupport {
                     .split(',')
                     .filter_map(|part| part.split_once(':'))
                     .filter_map(|(types, n)| Some((types.to_owned(), n.parse().ok()?)))
+                    // ngIRCd says 0 where there is no limit; others leave the number out.
+                    .filter(|(_, n)| *n > 0)
                     .collect();
             }
             "TARGMAX" => {

@@ -46,12 +46,8 @@ pub(super) fn locate(url: &Url) -> Result<Located, BadUrl> {
     if let Some(secret) = parts.key {
         account.secrets.set(channel_key(&key), secret);
     }
-    let room = RoomDraft {
-        key: key.into(),
-        name: channel,
-        site: parts.endpoint.site(),
-        settings: serde_json::Value::Null,
-    };
+    let room =
+        RoomDraft { key: key.into(), name: channel, site: parts.endpoint.site(), settings: serde_json::Value::Null };
     Ok(Located { account, room })
 }
 
@@ -155,7 +151,9 @@ fn check_login(endpoint: &Endpoint, settings: &Settings, secrets: &Secrets) -> R
         return Err("`nickserv=1` needs a password: give `password=env:NAME` too".to_owned());
     }
     if settings.sasl == Some(Mechanism::External) && !(endpoint.tls && has(CERT)) {
-        return Err("`sasl=external` needs ircs:// and a certificate: give `cert=file:PATH` and `certkey=file:PATH`".to_owned());
+        return Err(
+            "`sasl=external` needs ircs:// and a certificate: give `cert=file:PATH` and `certkey=file:PATH`".to_owned()
+        );
     }
     if has(CERT) != has(CERT_KEY) {
         return Err("`cert` and `certkey` go together: give both".to_owned());

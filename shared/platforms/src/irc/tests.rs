@@ -1,0 +1,12 @@
+//! IRC, proven: conversations with a scripted server, one file a theme. Time is virtual; nothing here opens a socket.
+
+mod channels;
+mod codec;
+mod confirm;
+mod inbound;
+mod link;
+mod locate;
+mod properties;
+mod registration;
+mod sending;
+mod world;

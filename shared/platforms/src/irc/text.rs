@@ -164,14 +164,7 @@ pub(super) fn fit(piece: Piece, shown: &str, voice: &Voice<'_>) -> Vec<Piece> {
     }
 }
 
-fn say(
-    body: &Text,
-    shown: &str,
-    emote: bool,
-    note: &str,
-    about: Option<String>,
-    voice: &Voice<'_>,
-) -> Vec<Piece> {
+fn say(body: &Text, shown: &str, emote: bool, note: &str, about: Option<String>, voice: &Voice<'_>) -> Vec<Piece> {
     if body.is_empty() {
         return Vec::new();
     }
@@ -248,9 +241,10 @@ fn multiline_fits(lead: &str, parts: &[Part], voice: &Voice<'_>) -> bool {
         let bytes = lead.len() + parts.iter().map(|part| part.text.len() + 1).sum::<usize>();
         parts.len() <= lines_max
             && bytes <= bytes_max
-            && parts.iter().enumerate().all(|(i, part)| {
-                part.text.len() + if i == 0 { lead.len() } else { 0 } <= voice.room
-            })
+            && parts
+                .iter()
+                .enumerate()
+                .all(|(i, part)| part.text.len() + if i == 0 { lead.len() } else { 0 } <= voice.room)
     })
 }
 

@@ -74,7 +74,8 @@ fn author(deed: &Deed) -> Result<Author, Rejected> {
     if !(16..=128).contains(&deed.author.id.len()) {
         return Err(said("The author's id must have 16 to 128 characters."));
     }
-    let name = names::clean(&deed.author.name, NAME);
+    let name = names::clean(&deed.author.name, NAME + 1);
+    // A grapheme can be of any length: marks upon marks.
     if !(1..=NAME).contains(&name.graphemes(true).count()) || name.len() > 16 * NAME {
         return Err(said("Choose a name of 1 to 32 characters."));
     }

@@ -122,12 +122,12 @@ fn what_does_not_do_is_said_in_a_sentence() {
     insta::assert_snapshot!(why(json!({ "type": "post", "id": "", "text": "x" })), @"The id must have 1 to 256 bytes and no control characters.");
     insta::assert_snapshot!(why(json!({ "type": "react", "id": "c", "key": "k" })), @"Choose an emoji to react with.");
     insta::assert_snapshot!(why(json!({ "type": "delete", "id": "c" })), @"The key of the message must have 1 to 256 bytes and no control characters.");
-    insta::assert_snapshot!(why(json!({ "type": "shout", "id": "c" })), @"The request does not fit at line 1, column 82.");
+    insta::assert_snapshot!(why(json!({ "type": "shout", "id": "c" })), @"The request does not fit at line 1, column 75.");
     let named = |name: &str| does(ROOM, (ADA, name), json!({ "type": "post", "id": "c", "text": "x" })).map(|_| ());
     for name in ["", "  ", "\u{202e}\u{200b}", &"x".repeat(33), &"e\u{301}".repeat(400)] {
         assert_eq!(named(name), Err(Rejected::Malformed("Choose a name of 1 to 32 characters.".to_owned())), "{name:?}");
     }
-    assert_eq!(named(&"👩‍👩‍👧".repeat(20)), Ok(()), "as people count them");
+    assert_eq!(named(&"e\u{301}".repeat(32)), Ok(()), "as people count them");
     let guest = does(ROOM, ("short", "Ada"), json!({ "type": "post", "id": "c", "text": "x" }));
     assert!(guest.is_err(), "an author's secret can't be guessed");
 }

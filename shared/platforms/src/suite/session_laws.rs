@@ -23,7 +23,9 @@ pub(crate) fn session_survives_anything(fixture: &Fixture) {
     check(256, &(proptest::collection::vec(deed, 0..60), any::<u64>()), |(deeds, seed)| {
         let mut driver = Driver::new(fixture, seed);
         driver.rooms(held);
-        deeds.into_iter().for_each(|deed| driver.does(fixture, held, deed));
+        for deed in deeds {
+            driver.does(fixture, held, deed);
+        }
         driver.stop();
     });
 }
@@ -228,5 +230,166 @@ impl Driver {
             }
         }
         panic!("100,000 outputs after one input");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! The laws let a good session pass, and catch bad ones.
+
+    use std::collections::VecDeque;
+
+    use super::*;
+    use crate::{About, BadUrl, Located, Problem};
+
+    /// Speaks a line a message, and nothing else.
+    struct Parrot(Fault);
+
+    #[derive(Clone, Copy, PartialEq)]
+    enum Fault {
+        None,
+        SettlesTwice,
+        NeverSleeps,
+        ForgetsHalfLines,
+        StopsWithoutSettling,
+    }
+
+    impl Platform for Parrot {
+        fn about(&self) -> &'static About {
+            crate::local::Local.about()
+        }
+        fn locate(&self, _: &Url) -> Result<Located, BadUrl> {
+            Err(BadUrl("A parrot has no URL.".to_owned()))
+        }
+        fn onboard(&self, _: &[Answer]) -> Result<Step, Problem> {
+            Err(Problem { field: None, message: "A parrot has no account.".to_owned() })
+        }
+        fn session(&self, _: &Opened, _: u64) -> Option<Box<dyn Session>> {
+            let Self(fault) = *self;
+            Some(Box::new(Flight {
+                fault,
+                open: false,
+                wakes: None,
+                held: Vec::new(),
+                line: Vec::new(),
+                out: VecDeque::new(),
+            }))
+        }
+    }
+
+    struct Flight {
+        fault: Fault,
+        open: bool,
+        wakes: Option<Timestamp>,
+        held: Vec<Delivery>,
+        line: Vec<u8>,
+        out: VecDeque<Output>,
+    }
+
+    impl Flight {
+        fn flush(&mut self) {
+            for delivery in self.held.drain(..) {
+                self.out.push_back(Output::Send(b"said\n".to_vec()));
+                for _ in 0..if self.fault == Fault::SettlesTwice { 2 } else { 1 } {
+                    self.out.push_back(Output::Settled { id: delivery.id.clone(), outcome: Outcome::done() });
+                }
+            }
+        }
+
+        fn received(&mut self, bytes: &[u8]) {
+            for byte in bytes {
+                self.line.push(*byte);
+                if *byte == b'\n' {
+                    let mark = String::from_utf8_lossy(&std::mem::take(&mut self.line)).into_owned();
+                    self.out.push_back(Output::Seen { key: RoomKey::from("tree"), mark });
+                }
+            }
+            if self.fault == Fault::ForgetsHalfLines {
+                self.line.clear();
+            }
+        }
+    }
+
+    impl Session for Flight {
+        fn handle(&mut self, input: Input<'_>, now: Timestamp) {
+            let dial = crate::Dial::Tcp { host: "tree".to_owned(), port: 1, tls: None };
+            match input {
+                Input::Rooms(_) if !self.open && self.wakes.is_none() => {
+                    self.wakes = Some(now + SignedDuration::from_hours(1));
+                    self.out.push_back(Output::Open(dial));
+                }
+                Input::Rooms(_) => {}
+                Input::Opened => {
+                    self.open = true;
+                    self.flush();
+                }
+                Input::Received(bytes) => self.received(bytes),
+                Input::Closed(_) => {
+                    self.open = false;
+                    self.out.push_back(Output::Open(dial));
+                }
+                Input::Deliver(delivery) => {
+                    self.held.push(*delivery);
+                    if self.open {
+                        self.flush();
+                    }
+                }
+                Input::Wake if self.fault == Fault::NeverSleeps => self.wakes = Some(now),
+                Input::Wake => self.wakes = Some(now + SignedDuration::from_hours(1)),
+                Input::Stop => {
+                    if self.fault != Fault::StopsWithoutSettling {
+                        for delivery in self.held.drain(..) {
+                            let outcome = Outcome::retry("the session stops");
+                            self.out.push_back(Output::Settled { id: delivery.id, outcome });
+                        }
+                    }
+                    self.out.push_back(Output::Stopped);
+                }
+            }
+        }
+
+        fn poll(&mut self) -> Option<Output> {
+            self.out.pop_front()
+        }
+
+        fn wakes_at(&self) -> Option<Timestamp> {
+            self.wakes
+        }
+    }
+
+    fn passes(fault: Fault) -> bool {
+        let draft = crate::local::Local.onboard(&[]);
+        let Ok(Step::Done(draft)) = draft else { panic!() };
+        let joined = Joined {
+            key: RoomKey::from("tree"),
+            name: "tree".to_owned(),
+            settings: serde_json::Value::Null,
+            seen: None,
+        };
+        let fixture = Fixture {
+            platform: Box::leak(Box::new(Parrot(fault))),
+            account: opened(*draft),
+            urls: &[],
+            fields: &[],
+            room: "tree",
+            message: "m1",
+            inbound: None,
+            outbound: None,
+            session: Some(Held { transcript: b"hello\nworld\n", joined }),
+        };
+        let laws: [fn(&Fixture); 3] = [session_survives_anything, session_reads_bytes_cut_anywhere, session_stops];
+        laws.iter().all(|law| catch_unwind(AssertUnwindSafe(|| law(&fixture))).is_ok())
+    }
+
+    #[test]
+    fn a_good_session_passes() {
+        assert!(passes(Fault::None));
+    }
+
+    #[test]
+    fn bad_sessions_are_caught() {
+        for fault in [Fault::SettlesTwice, Fault::NeverSleeps, Fault::ForgetsHalfLines, Fault::StopsWithoutSettling] {
+            assert!(!passes(fault));
+        }
     }
 }

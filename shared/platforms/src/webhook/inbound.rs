@@ -6,7 +6,7 @@ use sameroom_model::{
     Access, Attachment, Author, Availability, Event, EventKind, MembershipChange, Message, MessageKey, Opened, RoomRef,
     Text, Timestamp,
 };
-use sameroom_text::{html, markdown};
+use sameroom_text::{html, markdown, names, plain};
 use serde_json::error::Category;
 
 use super::signature;
@@ -22,7 +22,7 @@ const SHORT: usize = 256;
 pub(super) fn receive(account: &Opened, request: &http::Request<Bytes>, now: Timestamp) -> Result<Webhook, Rejected> {
     let webhook_id = signature::verify(&account.secrets, request.headers(), request.body(), now)?;
     let payload: Payload<'_> = serde_json::from_slice(request.body()).map_err(|error| unfit(&error))?;
-    let event = event(account, webhook_id, payload, now)?;
+    let event = event(account, webhook_id, &payload, now)?;
     let body = serde_json::json!({ "id": event.id }).to_string();
     let mut reply = http::Response::new(Bytes::from(body));
     *reply.status_mut() = http::StatusCode::ACCEPTED;
@@ -30,7 +30,7 @@ pub(super) fn receive(account: &Opened, request: &http::Request<Bytes>, now: Tim
     Ok(Webhook { reply, events: vec![event], state: None })
 }
 
-fn event(account: &Opened, webhook_id: &str, payload: Payload<'_>, now: Timestamp) -> Result<Event, Rejected> {
+fn event(account: &Opened, webhook_id: &str, payload: &Payload<'_>, now: Timestamp) -> Result<Event, Rejected> {
     let id = short("id", payload.id.as_deref().unwrap_or(webhook_id))?;
     let room = short("room", payload.room.as_deref().unwrap_or(DEFAULT_ROOM))?;
     let author = payload.author.as_ref().map(author).transpose()?;
@@ -81,12 +81,13 @@ fn event(account: &Opened, webhook_id: &str, payload: Payload<'_>, now: Timestam
 }
 
 fn author(person: &Person<'_>) -> Result<Author, Rejected> {
-    let name = short("author.name", &person.name)?;
-    let key = short("author.id", person.id.as_deref().unwrap_or(name))?;
+    let name = names::clean(&person.name, SHORT);
+    short("author.name", &name)?;
+    let key = short("author.id", person.id.as_deref().unwrap_or(&name))?;
     let owned = |text: &Option<Str<'_>>| text.as_deref().filter(|text| !text.is_empty()).map(str::to_owned);
     Ok(Author {
         key: key.into(),
-        name: name.to_owned(),
+        name,
         username: owned(&person.username),
         team: owned(&person.team),
         avatar: owned(&person.avatar).filter(|url| url.starts_with("https://")),
@@ -100,7 +101,7 @@ fn message(words: &Words<'_>, default_key: Option<&str>) -> Result<Message, Reje
     let body = match (&words.markdown, &words.html, &words.text) {
         (Some(text), _, _) => markdown::read(text),
         (None, Some(text), _) => html::read(text),
-        (None, None, Some(text)) => Text::plain(text),
+        (None, None, Some(text)) => plain::read(text),
         (None, None, None) if words.attachments.is_empty() => {
             return Err(missing("message.text, message.markdown or message.html"));
         }

@@ -10,7 +10,7 @@ use sameroom_model::{
     Access, Action, Attachment, Author, Block, Delivery, Inline, MessageKey, Opened, Outcome, Quote, RoomRef, Sent,
     Text, Timestamp,
 };
-use sameroom_text::{markdown, split};
+use sameroom_text::{markdown, plain, split};
 use sha2::{Digest, Sha256};
 
 use super::signature::{self, SECRETS};
@@ -155,7 +155,7 @@ fn parts<'a>(body: &Text) -> Vec<Words<'a>> {
         return Vec::new();
     }
     let words = |text: &Text, markdown: String| Words {
-        text: Some(Str::from(text.words())),
+        text: Some(Str::from(plain::write(text))),
         markdown: has_markup(text).then_some(Str::from(markdown)),
         ..Words::default()
     };
@@ -169,12 +169,15 @@ fn parts<'a>(body: &Text) -> Vec<Words<'a>> {
         .collect()
 }
 
+/// Whether plain text says less than Markdown does.
 fn has_markup(text: &Text) -> bool {
-    match text.blocks.as_slice() {
-        [] => false,
-        [Block::Paragraph(inlines)] => !inlines.iter().all(|inline| matches!(inline, Inline::Text(_) | Inline::Break)),
-        _ => true,
-    }
+    let plain = |inline: &Inline| match inline {
+        Inline::Text(_) | Inline::Break | Inline::Mention(_) | Inline::Emoji(_) => true,
+        Inline::Link { label, .. } => label.is_empty(),
+        Inline::Strong(_) | Inline::Emphasis(_) | Inline::Struck(_) | Inline::Code(_) => false,
+    };
+    let plain = |block: &Block| matches!(block, Block::Paragraph(inlines) if inlines.iter().all(plain));
+    !text.blocks.iter().all(plain)
 }
 
 fn about(kind: Kind, key: &MessageKey) -> Payload<'_> {

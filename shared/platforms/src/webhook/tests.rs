@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use sameroom_model::{Action, Delivery, EventKind, MessageKey, Opened, Outcome, SignedDuration, Text, Timestamp};
+use sameroom_text::{markdown, plain};
 use serde_json::{Value, json};
 use url::Url;
 
@@ -42,7 +43,14 @@ fn fixture() -> Fixture {
                 let message = &json_of(request)["message"];
                 Some(message.get("markdown").or(message.get("text"))?.as_str()?.to_owned())
             },
-            words: |request| json_of(request)["message"]["text"].as_str().unwrap().to_owned(),
+            words: |request| {
+                let message = &json_of(request)["message"];
+                let read = |text: &Value| text.as_str().map(str::to_owned);
+                match read(&message["markdown"]) {
+                    Some(text) => markdown::read(&text).words(),
+                    None => plain::read(&read(&message["text"]).unwrap()).words(),
+                }
+            },
         }),
         session: None,
     }
@@ -125,7 +133,16 @@ fn the_reference_library_signs_alike() {
     // Also printed by PyPI's standardwebhooks 1.1.0 for these arguments.
     let key = signature::key(SECRET).unwrap();
     let ours = signature::sign(&key, "msg_p5jXN8AQM9LWM0D4loKWxJek", "1614265330", br#"{"test": 2432232314}"#);
-    assert_eq!(ours.as_deref(), Some("v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="));
+    let theirs = "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=";
+    assert_eq!(ours.as_deref(), Some(theirs));
+
+    let mut headers = http::HeaderMap::new();
+    headers.insert(signature::ID, "msg_p5jXN8AQM9LWM0D4loKWxJek".parse().unwrap());
+    headers.insert(signature::TIMESTAMP, "1614265330".parse().unwrap());
+    headers.insert(signature::SIGNATURE, theirs.parse().unwrap());
+    let at = Timestamp::from_second(1_614_265_330).unwrap();
+    let id = signature::verify(&fixture().account.secrets, &headers, br#"{"test": 2432232314}"#, at);
+    assert_eq!(id, Ok("msg_p5jXN8AQM9LWM0D4loKWxJek"));
 }
 
 #[test]
@@ -153,7 +170,9 @@ fn what_we_send_we_can_read() {
             let event = event.unwrap_or_else(|error| panic!("{name}: {error}")).events.remove(0);
             assert_eq!(event.room.key, delivery.lane.to.key);
             if let (EventKind::Posted(message), Action::Post { body, .. }) = (event.kind, &delivery.action) {
-                assert_eq!(message.body, *body, "{name}");
+                // But for what keeps mass mentions from calling anybody.
+                assert_eq!(message.body.words().replace('\u{200b}', ""), body.words(), "{name}");
+                assert_eq!(message.body.blocks.len(), body.blocks.len(), "{name}");
             }
         }
     }
@@ -288,8 +307,8 @@ fn f16_f17_retry_after_is_passed_on_as_it_is_said() {
         Outcome::Retry { after, .. } => after,
         other => panic!("{other:?}"),
     };
-    assert_eq!(after("120"), Some(Duration::from_secs(120)));
-    assert_eq!(after("Fri, 02 Jan 2026 03:05:05 GMT"), Some(Duration::from_secs(60)));
+    assert_eq!(after("120"), Some(Duration::from_mins(2)));
+    assert_eq!(after("Fri, 02 Jan 2026 03:05:05 GMT"), Some(Duration::from_mins(1)));
     assert_eq!(after("-1"), None);
     assert_eq!(after("soon"), None);
 }

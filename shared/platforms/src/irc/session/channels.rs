@@ -153,7 +153,9 @@ impl IrcSession {
             }
         }
         for channel in old {
-            if let (Some(conn), true) = (conn.as_mut(), matches!(channel.state, State::Joined { .. } | State::Joining { .. })) {
+            if let (Some(conn), true) =
+                (conn.as_mut(), matches!(channel.state, State::Joined { .. } | State::Joining { .. }))
+            {
                 conn.control("PART", &[&channel.name], None);
             }
             for pending in channel.queue {
@@ -186,7 +188,10 @@ impl IrcSession {
             let same = |channel: &&Channel| channel.name.chars().next() == sign;
             let inside = |channel: &&Channel| matches!(channel.state, State::Joined { .. } | State::Joining { .. });
             if self.channels.iter().filter(same).filter(inside).count() >= limit {
-                let why = format!("{} lets one connection into {limit} channels: add a second account for {name}", self.place());
+                let why = format!(
+                    "{} lets one connection into {limit} channels: add a second account for {name}",
+                    self.place()
+                );
                 self.block(at, why, None);
                 continue;
             }
@@ -195,7 +200,8 @@ impl IrcSession {
             let secret = self.secrets.get(&channel_key(channel.key.as_str())).map(str::to_owned);
             let key = channel.password.clone().or(secret);
             // A key that no server could have set would shift the keys after it.
-            wanted.push((name, key.filter(|key| !key.is_empty() && !key.contains([',', ' ']) && !key.starts_with(':'))));
+            wanted
+                .push((name, key.filter(|key| !key.is_empty() && !key.contains([',', ' ']) && !key.starts_with(':'))));
         }
         wanted.sort_by_key(|(_, key)| key.is_none());
         let most = conn.isupport.join_targets.unwrap_or(usize::MAX);
@@ -262,7 +268,7 @@ impl IrcSession {
                 conn.learn_mask(&format!("{user}@{host}"));
             }
             match at {
-                Some(at) => self.came_in(conn, at, now),
+                Some(at) => self.came_in(conn, at, line, now),
                 // Not one of ours: a forward, or a server that joins people by itself.
                 None => {
                     let name = line.param(0).to_owned();
@@ -279,7 +285,7 @@ impl IrcSession {
         }
     }
 
-    fn came_in(&mut self, conn: &mut Conn, at: usize, now: Timestamp) {
+    fn came_in(&mut self, conn: &mut Conn, at: usize, line: &Line, now: Timestamp) {
         let channel = &mut self.channels[at];
         if channel.joined() {
             return;
@@ -291,7 +297,7 @@ impl IrcSession {
             let key = channel.key.clone();
             self.tell_room(&key, Availability::Open);
         }
-        self.fill_gap(conn, at, now);
+        self.fill_gap(conn, at, line, now);
     }
 
     /// We are in no more, not by our wish: back once, after a while; a second time it is meant.
@@ -453,14 +459,22 @@ impl IrcSession {
         channel.refused += 1;
         let name = &channel.name;
         let (why, wait) = match line.command.as_str() {
-            "473" => (format!("{name} is for invited people: invite {} there, and it comes in", conn.nick), Some(SELDOM)),
-            "475" => (format!("{name} has a key, and ours is wrong or missing: give it as ?key= in the room's URL"), Some(SELDOM)),
+            "473" => {
+                (format!("{name} is for invited people: invite {} there, and it comes in", conn.nick), Some(SELDOM))
+            }
+            "475" => (
+                format!("{name} has a key, and ours is wrong or missing: give it as ?key= in the room's URL"),
+                Some(SELDOM),
+            ),
             "474" => {
                 let hours = [1, 6, 24][(channel.refused as usize - 1).min(2)];
                 let why = format!("{name} bans us: ask its operators to lift the ban; tried again in {hours} h");
                 (why, Some(SignedDuration::from_hours(hours)))
             }
-            "477" => (format!("{name} is for registered nicks: give the account a login (sasl=plain or nickserv=1)"), Some(SELDOM)),
+            "477" => (
+                format!("{name} is for registered nicks: give the account a login (sasl=plain or nickserv=1)"),
+                Some(SELDOM),
+            ),
             "489" => (format!("{name} is for TLS connections: begin the URL with ircs://"), None),
             "405" => (format!("{place} lets us into no more channels: add a second account for {name}"), Some(SELDOM)),
             "476" => (format!("{place} says that {name} is no channel's name: check the room's URL"), None),
@@ -476,7 +490,9 @@ impl IrcSession {
             }
             _ => {
                 // 437, 480, 485, 495, 500: throttled or held back for a while.
-                channel.state = State::Away { at: Some(later(now, SignedDuration::from_secs(30 * i64::from(channel.refused.min(10))))) };
+                channel.state = State::Away {
+                    at: Some(later(now, SignedDuration::from_secs(30 * i64::from(channel.refused.min(10))))),
+                };
                 return;
             }
         };

@@ -113,7 +113,7 @@ impl IrcSession {
         } else if let Some(batch) = reference.strip_prefix('-').and_then(|id| conn.batches.remove(id)) {
             match batch.kind.as_str() {
                 "draft/multiline" | "multiline" => self.on_multiline(conn, batch, now),
-                "chathistory" | "draft/chathistory" => self.on_history(conn, batch, now),
+                "chathistory" | "draft/chathistory" => self.on_history(conn, &batch, now),
                 _ => {}
             }
         }
@@ -146,8 +146,13 @@ impl IrcSession {
     }
 
     /// After a JOIN: asks for what was said since the last message that we saw.
-    pub(super) fn fill_gap(&mut self, conn: &mut Conn, at: usize, now: Timestamp) {
-        if !keeps_history(conn) || self.channels[at].seen.is_none() {
+    pub(super) fn fill_gap(&mut self, conn: &mut Conn, at: usize, join: &Line, now: Timestamp) {
+        if !keeps_history(conn) {
+            return;
+        }
+        if self.channels[at].seen.is_none() {
+            // Before our first JOIN nothing is missing; after it everything would be.
+            self.tell_seen(at, join.tag("time").map(str::to_owned));
             return;
         }
         let most = conn.isupport.chathistory;
@@ -173,7 +178,7 @@ impl IrcSession {
     }
 
     /// A page of history. One that we did not ask for is a server's or bouncer's playback, and is left aside.
-    fn on_history(&mut self, conn: &mut Conn, batch: Batch, now: Timestamp) {
+    fn on_history(&mut self, conn: &mut Conn, batch: &Batch, now: Timestamp) {
         let Some(at) = self.channel(conn, &batch.target) else { return };
         let Some(limit) = self.channels[at].fill.as_ref().map(|fill| fill.limit) else { return };
         let full = batch.lines.len() >= limit;
@@ -187,7 +192,8 @@ impl IrcSession {
                 self.tell_event(event);
                 self.tell_seen(at, mark);
             } else if let Some(mark) = mark_of(line) {
-                self.tell_seen(at, Some(mark));
+                // Not told: what came in meanwhile, and waits, may be older.
+                self.channels[at].seen = Some(mark);
             }
         }
         let pages = self.channels[at].fill.as_ref().map_or(PAGES_MAX, |fill| fill.pages);
@@ -202,7 +208,9 @@ impl IrcSession {
     pub(super) fn history_failed(&mut self, conn: &mut Conn, line: &Line, now: Timestamp) {
         let named = line.params.iter().find_map(|param| self.channel(conn, param));
         let filling = |at: &usize| self.channels[*at].fill.is_some();
-        let Some(at) = named.filter(|at| filling(at)).or_else(|| (0..self.channels.len()).find(filling)) else { return };
+        let Some(at) = named.filter(|at| filling(at)).or_else(|| (0..self.channels.len()).find(filling)) else {
+            return;
+        };
         let retry = self.channels[at].fill.as_mut().is_some_and(|fill| !std::mem::replace(&mut fill.by_time, true));
         let has_msgid = self.channels[at].seen.as_deref().is_some_and(|mark| mark.contains(' '));
         if retry && has_msgid && line.param(1) != "INVALID_TARGET" {

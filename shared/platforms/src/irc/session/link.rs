@@ -4,7 +4,7 @@
 use sameroom_model::{AccountState, SignedDuration, Timestamp};
 
 use super::super::codec::Line;
-use super::super::settings::{CA, CERT, CERT_KEY, Endpoint};
+use super::super::settings::{CA, CERT, CERT_KEY, Endpoint, valid_nick};
 use super::{Conn, IrcSession, Phase, later};
 use crate::{Dial, Output, Tls};
 
@@ -132,7 +132,8 @@ impl IrcSession {
     pub(super) fn begin(&mut self, now: Timestamp) {
         if matches!(self.link, Link::Idle { at: None }) && self.parked.is_none() {
             match &self.endpoint {
-                Ok(_) => self.link = Link::Idle { at: Some(now) },
+                Ok(_) if valid_nick(&self.preferred) => self.link = Link::Idle { at: Some(now) },
+                Ok(_) => self.park(format!("{:?} can't be a nick: give the account another", self.preferred)),
                 Err(why) => {
                     let why = why.clone();
                     self.park(why);
@@ -195,10 +196,18 @@ impl IrcSession {
         for channel in &mut self.channels {
             channel.disconnected();
         }
+        if self.stopping.is_some() {
+            self.link = Link::Idle { at: None };
+            return;
+        }
         let mut outage = self.link.outage();
-        let stable = conn.is_some_and(|conn| conn.phase == Phase::Ready && now.duration_since(conn.opened) >= STABLE);
-        if stable || outage.since.is_none() {
-            outage = Outage { since: Some(now), ..Outage::default() };
+        let lasted = conn.filter(|conn| conn.phase == Phase::Ready).map(|conn| now.duration_since(conn.opened));
+        if lasted.is_some_and(|lasted| lasted >= STABLE) {
+            outage = Outage::default();
+        }
+        // One that lasted a while was no part of the outage before it.
+        if outage.since.is_none() || lasted.is_some_and(|lasted| lasted >= SOON) {
+            outage.since = Some(now);
         }
         let wait = match end {
             End::Secure => SignedDuration::ZERO,
@@ -262,7 +271,7 @@ impl IrcSession {
 
     /// Asks a silent server whether it is there, and gives up one that does not answer.
     pub(super) fn liveness_tick(&mut self, conn: &mut Conn, now: Timestamp) {
-        if let Some(asked) = conn.asked.or(conn.barriers.front().map(|(_, at)| *at)) {
+        if let Some(asked) = conn.unanswered() {
             // Whatever came in since is an answer, as far as being there goes.
             let since = asked.max(conn.heard);
             if now.duration_since(since) >= ANSWER {
@@ -292,14 +301,18 @@ impl IrcSession {
 
 impl Conn {
     pub(super) fn liveness_wakes(&self) -> Timestamp {
-        match self.asked.or(self.barriers.front().map(|(_, at)| *at)) {
-            Some(asked) => {
-                let silent = later(self.heard, SILENCE);
-                let dead = later(asked.max(self.heard), ANSWER);
-                if self.asked.is_some() { dead } else { dead.min(silent) }
-            }
-            None => later(self.heard, SILENCE),
+        let dead = self.unanswered().map(|asked| later(asked.max(self.heard), ANSWER));
+        let silent = later(self.heard, SILENCE);
+        match dead {
+            Some(dead) if self.asked.is_some() => dead,
+            Some(dead) => dead.min(silent),
+            None => silent,
         }
+    }
+
+    /// When the oldest PING was sent that has no PONG yet.
+    fn unanswered(&self) -> Option<Timestamp> {
+        self.asked.into_iter().chain(self.barriers.front().map(|(_, at)| *at)).min()
     }
 
     /// What the words at a connection's end mean.
@@ -325,14 +338,33 @@ impl End {
             return Self::Refused { why: format!("it wants us to wait ({said})"), wait: 2 * MINUTE };
         }
         if has(&[
-            "k-lined", "k:lined", "g-lined", "g:lined", "z-lined", "z:lined", "banned", "akill", "dnsbl", "blacklist",
-            "bad user info", "not authori", "unauthori", "access denied",
+            "k-lined",
+            "k:lined",
+            "g-lined",
+            "g:lined",
+            "z-lined",
+            "z:lined",
+            "banned",
+            "akill",
+            "dnsbl",
+            "blacklist",
+            "bad user info",
+            "not authori",
+            "unauthori",
+            "access denied",
         ]) {
             return Self::Barred(format!("the server bars us ({said}): ask its operators; tried again in hours"));
         }
         if has(&[
-            "too many host", "too many connections", "no more connections", "server is full", "too many user",
-            "too many unknown", "session limit", "connection limit", "server full",
+            "too many host",
+            "too many connections",
+            "no more connections",
+            "server is full",
+            "too many user",
+            "too many unknown",
+            "session limit",
+            "connection limit",
+            "server full",
         ]) {
             return Self::Refused { why: format!("it has no place for us ({said})"), wait: 5 * MINUTE };
         }

@@ -19,7 +19,9 @@ impl IrcSession {
     pub(super) fn on_nick_refused(&mut self, conn: &mut Conn, line: &Line, now: Timestamp) {
         if matches!(conn.phase, Phase::Motd | Phase::Identifying { .. } | Phase::Ready) {
             // We keep the nick that we have, and try again later.
-            self.plan_regain(conn, now);
+            if conn.regain_at.is_none() {
+                self.plan_regain(conn, now);
+            }
             return;
         }
         conn.nick_tries += 1;

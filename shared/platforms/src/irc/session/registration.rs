@@ -128,7 +128,9 @@ impl IrcSession {
         let mechanism = self.settings.sasl.map_or("", Mechanism::name);
         let why = match conn.caps.value("sasl") {
             Some(offered) if !offered.is_empty() => format!("it offers SASL {offered}, and not {mechanism}"),
-            _ => "it offers no SASL login now (its services may be down); where it never does, use nickserv=1".to_owned(),
+            _ => {
+                "it offers no SASL login now (its services may be down); where it never does, use nickserv=1".to_owned()
+            }
         };
         self.say_now("QUIT", &[], Some("no login"));
         conn.over = Some(End::Refused { why, wait: 60_000 });
@@ -145,9 +147,7 @@ impl IrcSession {
             return;
         }
         let chunks = match self.settings.mechanism(&self.secrets) {
-            Some(Mechanism::Plain) => {
-                sasl::plain(&self.account_name(), self.secrets.get(PASSWORD).unwrap_or_default())
-            }
+            Some(Mechanism::Plain) => sasl::plain(&self.account_name(), self.secrets.get(PASSWORD).unwrap_or_default()),
             Some(Mechanism::External) => sasl::external(),
             None => vec!["*".to_owned()],
         };
@@ -213,6 +213,11 @@ impl IrcSession {
         if !line.param(0).is_empty() && line.param(0) != "*" {
             line.param(0).clone_into(&mut conn.nick);
         }
+        if conn.nick_tries == 0 && conn.nick != self.preferred && self.preferred.starts_with(&conn.nick) {
+            // The server cut it, and would cut it again: it is what we want here.
+            self.settings.user = Some(self.account_name());
+            self.preferred.clone_from(&conn.nick);
+        }
         // Many servers end the welcome with our mask.
         if let Some((nick, mask)) = line.trailing().rsplit(' ').next().and_then(|word| word.split_once('!'))
             && conn.is_me(nick)
@@ -256,15 +261,24 @@ impl IrcSession {
         }
         let words = line.trailing().to_lowercase();
         let has = |needles: &[&str]| needles.iter().any(|needle| words.contains(needle));
-        if has(&["now identified", "now logged in", "password accepted", "you are now recognized", "already identified"]) {
+        if has(&[
+            "now identified",
+            "now logged in",
+            "password accepted",
+            "you are now recognized",
+            "already identified",
+        ]) {
             self.ready(conn, now);
-        } else if has(&["invalid password", "incorrect", "wrong password", "authentication failed", "password failed"]) {
+        } else if has(&["invalid password", "incorrect", "wrong password", "authentication failed", "password failed"])
+        {
             let place = self.place();
-            let why = format!("{place} refused the login of {}: give the right account and password", self.account_name());
+            let why =
+                format!("{place} refused the login of {}: give the right account and password", self.account_name());
             self.refused_login(conn, why);
         } else if has(&["not registered", "isn't registered", "not a registered"]) && self.settings.nickserv {
             let place = self.place();
-            let why = format!("{} is not registered at {place}: register it, or leave the password out", self.account_name());
+            let why =
+                format!("{} is not registered at {place}: register it, or leave the password out", self.account_name());
             self.refused_login(conn, why);
         }
     }

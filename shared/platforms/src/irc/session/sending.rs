@@ -69,15 +69,7 @@ struct Spot(usize, usize, usize);
 
 impl Pending {
     pub(super) fn new(delivery: Box<Delivery>) -> Self {
-        Self {
-            delivery,
-            pieces: None,
-            touched: false,
-            keys: Vec::new(),
-            confirmed: 0,
-            refused: None,
-            plain: false,
-        }
+        Self { delivery, pieces: None, touched: false, keys: Vec::new(), confirmed: 0, refused: None, plain: false }
     }
 
     /// What became of it, once nothing of it is left.
@@ -139,6 +131,7 @@ impl IrcSession {
         if conn.hush_until.is_some_and(|until| now < until) {
             return;
         }
+        conn.hush_until = None;
         while !conn.control.is_empty() && conn.bucket.ready(now) {
             if let Some(line) = conn.control.pop_front() {
                 conn.bucket.take(1);
@@ -197,7 +190,7 @@ impl IrcSession {
             return false;
         }
         self.tickets = ticket;
-        let lines = wire.iter().filter(|b| **b == b'\n').count();
+        let lines = wire.split(|b| *b == b'\n').count() - 1;
         conn.bucket.take(lines);
         let echoed = conn.caps.on("echo-message") && !matches!(piece.kind, Kind::Redact);
         let flight = Flight { ticket, at: now, bytes: wire.len(), text, answered: labelled || echoed };
@@ -235,13 +228,7 @@ impl IrcSession {
     }
 
     /// How a channel may be spoken to now.
-    fn with_voice<R>(
-        &self,
-        conn: &Conn,
-        at: usize,
-        which: usize,
-        write: impl FnOnce(&Voice<'_>, &Pending) -> R,
-    ) -> R {
+    fn with_voice<R>(&self, conn: &Conn, at: usize, which: usize, write: impl FnOnce(&Voice<'_>, &Pending) -> R) -> R {
         let channel = &self.channels[at];
         let pending = &channel.queue[which];
         let tags = conn.caps.on("message-tags");
@@ -260,7 +247,8 @@ impl IrcSession {
         });
         let multiline = conn.caps.on("draft/multiline") && conn.caps.on("batch") && tags && !conn.multiline_off;
         let number = |field: &str| conn.caps.field("draft/multiline", field).and_then(|n| n.parse().ok());
-        let multiline = if multiline { number("max-bytes").map(|bytes| (bytes, number("max-lines").unwrap_or(100))) } else { None };
+        let multiline =
+            if multiline { number("max-bytes").map(|bytes| (bytes, number("max-lines").unwrap_or(100))) } else { None };
         let present = |nick: &str| {
             self.settings.ping_safe && channel.members.contains(&conn.isupport.fold(nick)) && !conn.is_me(nick)
         };
@@ -281,9 +269,11 @@ impl IrcSession {
         if !conn.barriers.is_empty() {
             return;
         }
-        let waiting = self.channels.iter().flat_map(Channel::flights).any(|(_, _, flight, _)| {
-            !flight.answered || now.duration_since(flight.at) >= ECHO_WAIT
-        });
+        let waiting = self
+            .channels
+            .iter()
+            .flat_map(Channel::flights)
+            .any(|(_, _, flight, _)| !flight.answered || now.duration_since(flight.at) >= ECHO_WAIT);
         if waiting {
             self.barrier(conn, now);
         }
@@ -370,7 +360,8 @@ impl IrcSession {
         let mut candidates = self.channels[at].flights().filter(|(_, _, flight, piece)| flight.answered && fits(piece));
         let first = candidates.next()?;
         let same = |flight: &Flight| flight.text.as_bytes() == line.last;
-        let found = if same(first.2) { first } else { candidates.find(|(_, _, flight, _)| same(flight)).unwrap_or(first) };
+        let found =
+            if same(first.2) { first } else { candidates.find(|(_, _, flight, _)| same(flight)).unwrap_or(first) };
         Some(Spot(at, found.0, found.1))
     }
 
@@ -403,12 +394,14 @@ impl IrcSession {
         }
         let again = !joined || line.command == "442";
         if joined && line.command == "442" {
-            self.channels[at].state = super::channels::State::Away { at: Some(later(now, SignedDuration::from_secs(5))) };
+            self.channels[at].state =
+                super::channels::State::Away { at: Some(later(now, SignedDuration::from_secs(5))) };
         }
         let why = format!("{name} does not take it: {words}");
         // With answers to every line the refusal means the oldest, else it waits for the barrier.
         let spot = self.labelled(line).or_else(|| {
-            let (which, piece, _, _) = self.channels[at].flights().next().filter(|(_, _, flight, _)| flight.answered)?;
+            let (which, piece, _, _) =
+                self.channels[at].flights().next().filter(|(_, _, flight, _)| flight.answered)?;
             Some(Spot(at, which, piece))
         });
         match spot {
@@ -568,10 +561,9 @@ impl IrcSession {
             .map(|(_, _, flight, _)| later(flight.at, ECHO_WAIT))
             .min()
             .filter(|_| conn.barriers.is_empty());
-        let tokens = waiting.then(|| conn.bucket.ready_at().max(conn.hush_until.unwrap_or(Timestamp::MIN)));
-        // With a full window it is an answer that wakes us, not time.
-        let blocked = conn.control.is_empty() && waiting && conn.bucket.has_token();
-        tokens.filter(|_| !blocked || conn.hush_until.is_some()).into_iter().chain(echoes).min()
+        // With a token left it is the window that is full: then an answer wakes us, not time.
+        let tokens = conn.hush_until.or_else(|| (!conn.bucket.has_token()).then(|| conn.bucket.ready_at()));
+        tokens.filter(|_| waiting).into_iter().chain(echoes).min()
     }
 }
 
@@ -606,7 +598,8 @@ fn wire(piece: &Piece, target: &str, ticket: u64, labelled: bool, max: usize) ->
             }
             if let (None, [_, _, ..]) = (relay, parts.as_slice()) {
                 let batch = format!("m{ticket}");
-                let mut bytes = codec::line(&tags, "BATCH", &[&format!("+{batch}"), "draft/multiline", target], None, max)?;
+                let mut bytes =
+                    codec::line(&tags, "BATCH", &[&format!("+{batch}"), "draft/multiline", target], None, max)?;
                 for (i, part) in parts.iter().enumerate() {
                     let mut tags = vec![("batch", batch.as_str())];
                     if part.concat {

@@ -1,0 +1,115 @@
+//! The program under measurement and what the kernel says of it; and the report.
+
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+/// The program, running.
+pub(crate) struct Program {
+    child: Child,
+    /// From the start of the process to its line that it is ready.
+    pub(crate) ready_after: Duration,
+    /// That line.
+    pub(crate) ready: Value,
+    _data: tempfile::TempDir,
+}
+
+impl Program {
+    /// Starts it on an empty data folder, connecting pairs of rooms, with a configuration file of these parts.
+    pub(crate) async fn start(urls: &[String], config: &[&str]) -> Self {
+        let data = tempfile::Builder::new().prefix("sameroom-bench").tempdir_in(folder()).expect("a folder");
+        if !config.is_empty() {
+            std::fs::write(data.path().join("sameroom.toml"), config.concat()).expect("a configuration file");
+        }
+        let mut command = Command::new(binary());
+        command.arg("--json");
+        command.arg(if urls.is_empty() { "serve" } else { "connect" });
+        command.args(urls).arg("--data").arg(data.path()).args(["--listen", "127.0.0.1:0"]);
+        command.stdout(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true);
+        let started = Instant::now();
+        let mut child = command.spawn().expect("the release binary; build it by `cargo build --release`");
+        let mut lines = BufReader::new(child.stdout.take().expect("piped")).lines();
+        let line = lines.next_line().await.expect("readable").expect("the program says that it is ready");
+        let ready_after = started.elapsed();
+        tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
+        Self { child, ready_after, ready: serde_json::from_str(&line).expect("JSON"), _data: data }
+    }
+
+    /// `host:port` that it listens on.
+    pub(crate) fn address(&self) -> String {
+        self.ready["url"].as_str().expect("a URL").trim_start_matches("http://").to_owned()
+    }
+
+    /// CPU time that it has used.
+    pub(crate) fn cpu(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("it runs");
+        // Fields 14 and 15 (proc_pid_stat(5)), in hundredths of a second; the name before them may hold spaces.
+        let fields: Vec<&str> = stat.rsplit_once(')').expect("a stat line").1.split_whitespace().collect();
+        let ticks: u64 = fields[11].parse::<u64>().expect("utime") + fields[12].parse::<u64>().expect("stime");
+        Duration::from_millis(ticks * 10)
+    }
+
+    /// Resident memory.
+    pub(crate) fn rss_mb(&self) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
+        line.split_whitespace().nth(1).expect("kB").parse::<f64>().expect("a number") / 1024.0
+    }
+
+    /// Ends it in order.
+    pub(crate) async fn stop(mut self) {
+        let _ = Command::new("kill").arg(self.pid().to_string()).status().await;
+        let _ = tokio::time::timeout(Duration::from_secs(15), self.child.wait()).await;
+    }
+
+    fn pid(&self) -> u32 {
+        self.child.id().expect("it runs")
+    }
+}
+
+/// What was measured, in order.
+#[derive(Default)]
+pub(crate) struct Report(Vec<(String, f64, &'static str)>);
+
+impl Report {
+    pub(crate) fn put(&mut self, name: &str, value: f64, unit: &'static str) {
+        eprintln!("  {name}: {value:.1} {unit}");
+        self.0.push((name.to_owned(), value, unit));
+    }
+
+    pub(crate) fn print(&self) {
+        let width = self.0.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+        println!("\n{:<width$}  {:>10}  unit", "measure", "value");
+        for (name, value, unit) in &self.0 {
+            println!("{name:<width$}  {value:>10.1}  {unit}");
+        }
+    }
+
+    pub(crate) fn json(&self) -> String {
+        let rows: Vec<Value> =
+            self.0.iter().map(|(name, value, unit)| json!({"measure": name, "value": value, "unit": unit})).collect();
+        serde_json::to_string_pretty(&rows).expect("numbers and names")
+    }
+}
+
+/// The release binary's size in bytes.
+pub(crate) fn binary_size() -> u64 {
+    std::fs::metadata(binary()).expect("the release binary; build it by `cargo build --release`").len()
+}
+
+fn binary() -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    target.join("release/sameroom")
+}
+
+/// Where data is put: beside the build, on a real disk; the usual place for temporary files may be memory.
+fn folder() -> PathBuf {
+    let folder = binary().parent().expect("a folder").join("bench-data");
+    std::fs::create_dir_all(&folder).expect("a folder");
+    folder
+}
