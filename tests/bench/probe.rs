@@ -26,9 +26,8 @@ impl Program {
             std::fs::write(data.path().join("sameroom.toml"), config.concat()).expect("a configuration file");
         }
         let mut command = Command::new(binary());
-        command.arg("--json");
         command.arg(if urls.is_empty() { "serve" } else { "connect" });
-        command.args(urls).arg("--data").arg(data.path()).args(["--listen", "127.0.0.1:0"]);
+        command.args(urls).arg("--json").arg("--data").arg(data.path()).args(["--listen", "127.0.0.1:0"]);
         command.stdout(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true);
         let started = Instant::now();
         let mut child = command.spawn().expect("the release binary; build it by `cargo build --release`");

@@ -11,7 +11,7 @@ use clap_complete::Shell;
 /// Without a command it serves: on the first start it offers two local rooms, already connected, at the address it
 /// prints.
 #[derive(Debug, Parser)]
-#[command(name = "sameroom", version, max_term_width = 100, args_conflicts_with_subcommands = true)]
+#[command(name = "sameroom", version, max_term_width = 100)]
 pub(crate) struct Cli {
     /// Print JSON instead of text
     #[arg(long, global = true)]

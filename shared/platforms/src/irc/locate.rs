@@ -78,7 +78,7 @@ impl Parts {
             let value = value.into_owned();
             match name.as_ref() {
                 "key" => {
-                    if value.is_empty() || value.contains([' ', ',', '\r', '\n', '\0', ':']) && !is_reference(&value) {
+                    if value.is_empty() || (!is_reference(&value) && !is_key(&value)) {
                         return Err("`key` has a character that no channel key has: give the channel's key".to_owned());
                     }
                     key = Some(value);
@@ -217,6 +217,10 @@ fn percent_decoded(part: &str) -> Vec<u8> {
         }
     }
     out
+}
+
+fn is_key(value: &str) -> bool {
+    !value.starts_with(':') && !value.chars().any(|c| c.is_control() || c == ' ' || c == ',')
 }
 
 fn is_reference(value: &str) -> bool {

@@ -32,7 +32,7 @@ static ABOUT: About = About {
     title: "IRC",
     schemes: &["irc", "ircs"],
     example: "ircs://irc.libera.chat/#rust",
-    proven: "against ngIRCd, InspIRCd and a scripted server",
+    proven: "run against ngIRCd, InspIRCd and Atheme; the rest by a scripted server",
     capabilities: Capabilities {
         carrier: Carrier::Session,
         markup: Markup::IRC,

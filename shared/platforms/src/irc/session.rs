@@ -10,12 +10,12 @@ mod link;
 mod nick;
 mod registration;
 mod sending;
+mod settling;
 
 use std::collections::{BTreeMap, VecDeque};
 
 use sameroom_model::{
-    AccountId, AccountState, Availability, Delivery, Event, Identity, Opened, Outcome, RoomKey, Secrets, Sent,
-    SignedDuration, Timestamp,
+    AccountId, AccountState, Availability, Event, Identity, Opened, RoomKey, Secrets, SignedDuration, Timestamp,
 };
 
 use self::channels::Channel;
@@ -27,9 +27,6 @@ use super::codec::{self, Decoder, Line};
 use super::isupport::Isupport;
 use super::settings::{Endpoint, Settings};
 use crate::{Input, Output, Session};
-
-/// How long goodbye may take.
-const QUIT_WAIT: SignedDuration = SignedDuration::from_secs(2);
 
 /// The session of one account.
 pub(super) struct IrcSession {
@@ -268,71 +265,6 @@ impl IrcSession {
         self.stop_tick(now);
     }
 
-    fn deliver(&mut self, delivery: Box<Delivery>) {
-        if self.stopped || self.stopping.is_some() {
-            let outcome = Outcome::retry("the connection is being closed");
-            self.out.push_back(Output::Settled { id: delivery.id, outcome });
-            return;
-        }
-        match self.channels.iter_mut().find(|channel| channel.key == delivery.lane.to.key) {
-            Some(channel) => channel.queue.push_back(sending::Pending::new(delivery)),
-            None => {
-                let why = format!("{} is not among the rooms of this connection", delivery.lane.to.key);
-                self.out.push_back(Output::Settled { id: delivery.id, outcome: Outcome::retry(why) });
-            }
-        }
-    }
-
-    fn stop(&mut self, now: Timestamp) {
-        if self.stopping.is_some() || self.stopped {
-            return;
-        }
-        self.stopping = Some(now);
-        if self.conn.is_some() {
-            self.stopping = Some(later(now, QUIT_WAIT));
-            self.say_now("QUIT", &[], Some("Sameroom is restarting"));
-        } else if self.link.dialing() {
-            self.out.push_back(Output::Close);
-        }
-    }
-
-    /// Ends once the connection is gone, or goodbye took too long. What was asked for before the goodbye may still be
-    /// confirmed until then.
-    fn stop_tick(&mut self, now: Timestamp) {
-        let Some(until) = self.stopping else { return };
-        if self.stopped || (self.conn.is_some() && now < until) {
-            return;
-        }
-        if self.conn.take().is_some() {
-            self.out.push_back(Output::Close);
-        }
-        self.link = Link::Idle { at: None };
-        for channel in &mut self.channels {
-            for pending in channel.queue.drain(..) {
-                let outcome = pending.interrupted("the connection was closed by us");
-                self.out.push_back(Output::Settled { id: pending.delivery.id.clone(), outcome });
-            }
-        }
-        self.stopped = true;
-        self.out.push_back(Output::Stopped);
-    }
-
-    /// Settles what has its outcome, in order, and what a room or account that is out of order can't take.
-    fn sweep(&mut self) {
-        for channel in &mut self.channels {
-            while let Some(front) = channel.queue.front() {
-                let why = self.parked.as_deref().or(channel.blocked());
-                let outcome = match (front.outcome(), why) {
-                    (Some(outcome), _) => outcome,
-                    (None, Some(why)) if !front.under_way() => Outcome::disconnected(why),
-                    _ => break,
-                };
-                self.out.push_back(Output::Settled { id: front.delivery.id.clone(), outcome });
-                channel.queue.pop_front();
-            }
-        }
-    }
-
     /// Writes a line at once, past the token bucket.
     fn say_now(&mut self, command: &str, middles: &[&str], trailing: Option<&str>) {
         if let Ok(line) = codec::line(&[], command, middles, trailing, codec::LINE_MAX) {
@@ -464,16 +396,6 @@ impl Conn {
 
     fn is_me(&self, nick: &str) -> bool {
         self.isupport.same(nick, &self.nick)
-    }
-}
-
-impl sending::Pending {
-    /// What becomes of it when we stop.
-    fn interrupted(&self, why: &str) -> Outcome {
-        self.outcome().unwrap_or_else(|| {
-            let sent = if self.touched { Sent::Maybe } else { Sent::No };
-            Outcome::Retry { after: None, why: why.to_owned(), sent }
-        })
     }
 }
 

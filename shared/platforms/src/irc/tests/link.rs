@@ -108,3 +108,14 @@ fn what_is_no_irc_server_is_for_the_owner() {
     assert!(irc.needs_owner().contains("not a scheme of IRC"));
     assert!(irc.dials.is_empty());
 }
+
+#[test]
+fn secrets_show_in_no_state_and_no_dial() {
+    let secrets = vec![("password", "s3cret"), ("cert", "s3cret"), ("certkey", "s3cret"), ("ca", "s3cret")];
+    let mut irc = Setup { endpoint: Some("ircs://irc.test"), secrets, ..Setup::default() }.start();
+    assert!(!format!("{:?}", irc.dials).contains("s3cret"));
+    irc.handle(Input::Opened);
+    irc.registers("", "CASEMAPPING=ascii");
+    irc.server(":NickServ!s@services NOTICE bot :Invalid password for bot.");
+    assert!(!format!("{:?}", irc.states).contains("s3cret"));
+}
