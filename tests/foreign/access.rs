@@ -24,11 +24,11 @@ async fn f49_a_nick_in_use_is_no_obstacle() {
         holder.sees("join", other, SOON).await;
     }
     let [one, two] = &mut holders;
-    // Whoever holds our nick is a person like others.
+    // Whoever holds our nick is a person like others: relayed, and not highlighted where they are present.
     one.says("#one", "I was here first").await;
-    two.hears("<sameroom> I was here first").await;
+    two.hears("<s\u{200b}ameroom> I was here first").await;
     two.says("#two", "So was I").await;
-    one.hears("<sameroom> So was I").await;
+    one.hears("<s\u{200b}ameroom> So was I").await;
 }
 
 #[tokio::test]
