@@ -48,10 +48,11 @@ async fn a_channels_key_opens_it_and_its_absence_is_named() {
             println!("foreign: '{more}': {sentence}");
         }
     }
-    let _bridge = Bridge::set_up(&[ngircd.room("#one", "?key=sesam"), inspircd.room("#two", "?key=env:SESAM")], |setup| {
-        setup.with("SESAM", "sesam")
-    })
-    .await;
+    let _bridge =
+        Bridge::set_up(&[ngircd.room("#one", "?key=sesam"), inspircd.room("#two", "?key=env:SESAM")], |setup| {
+            setup.with("SESAM", "sesam")
+        })
+        .await;
     ada.meets(BOT).await;
     ivo.meets(BOT).await;
     ada.says("#one", "You are in").await;
@@ -87,8 +88,7 @@ async fn a_refused_sasl_login_is_named_and_nothing_is_joined() {
 async fn tls_is_verified_against_the_ca_that_was_given() {
     let (ours, theirs) = (Ca::new(), Ca::new());
     let options = Options { tls: Some(&theirs), ..Options::default() };
-    let (ngircd, inspircd) =
-        (Server::with(Kind::Ngircd, options).await, Server::with(Kind::Inspircd, options).await);
+    let (ngircd, inspircd) = (Server::with(Kind::Ngircd, options).await, Server::with(Kind::Inspircd, options).await);
     let manner = Manner { tls: true, ..Manner::default() };
     let mut ada = Person::comes(&ngircd, "ada", &manner).await;
     ada.enters("#one").await;

@@ -41,7 +41,10 @@ async fn a_burst_arrives_complete_and_in_order_under_default_limits() {
         }
         took.push(began.elapsed());
     }
-    println!("foreign: {LINES} lines taken in {taken:?}; ngIRCd had all after {:?}, InspIRCd after {:?}", took[0], took[1]);
+    println!(
+        "foreign: {LINES} lines taken in {taken:?}; ngIRCd had all after {:?}, InspIRCd after {:?}",
+        took[0], took[1]
+    );
 }
 
 #[tokio::test]
@@ -147,7 +150,9 @@ async fn f4_our_death_loses_no_line_and_counts_what_may_come_twice() {
     }
     let again: usize = counts.values().map(|count| count - 1).sum();
     let ambiguous = metrics["sameroom_ambiguous_sends_total"] as usize;
-    println!("foreign: killed {deaths} times: {LINES} lines, 0 lost, {again} twice, {ambiguous} ambiguous sends counted");
+    println!(
+        "foreign: killed {deaths} times: {LINES} lines, 0 lost, {again} twice, {ambiguous} ambiguous sends counted"
+    );
     assert_eq!(first, (1..=LINES).collect::<Vec<_>>(), "all, in order");
     assert!(again <= ambiguous, "{again} came twice, {ambiguous} were counted");
 }

@@ -52,8 +52,7 @@ async fn check(people: &mut [Person], names: &[&str; 3], rooms: &[&str; 3]) {
         let mut heard = vec![person.next_line(SOON).await, person.next_line(SOON).await];
         heard.extend(person.hears_no_more(QUIET).await);
         heard.sort();
-        let others: Vec<String> =
-            (0..3).filter(|j| *j != i).map(|j| format!("<{0}> I am {0}", names[j])).collect();
+        let others: Vec<String> = (0..3).filter(|j| *j != i).map(|j| format!("<{0}> I am {0}", names[j])).collect();
         assert_eq!(heard, others, "what {} hears", names[i]);
     }
 }

@@ -153,11 +153,8 @@ const MODULES_OF_SERVICES: &str = "spanningtree svshold hidechans globops sasl d
 
 fn inspircd(folder: &Path, port: u16, tls_port: u16, link: u16, options: Options<'_>) -> String {
     let dir = folder.display();
-    let limits = if options.unlimited {
-        r#"recvq="65536" threshold="100000" commandrate="10000000" fakelag="off""#
-    } else {
-        ""
-    };
+    let limits =
+        if options.unlimited { r#"recvq="65536" threshold="100000" commandrate="10000000" fakelag="off""# } else { "" };
     let mut text = format!(
         r#"<server name="irc.test" description="x" id="00A" network="testnet">
 <bind address="127.0.0.1" port="{port}" type="clients">

@@ -49,7 +49,8 @@ async fn what_people_do_and_how_they_mark_it_crosses() {
 #[tokio::test]
 async fn every_script_crosses() {
     let mut pair = Pair::meet().await;
-    for text in ["Привет, как дела?", "日本語のテスト", "مرحبا بالعالم", "👩‍👩‍👧‍👦 and 🇨🇭", "e\u{301}a\u{308}"] {
+    for text in ["Привет, как дела?", "日本語のテスト", "مرحبا بالعالم", "👩‍👩‍👧‍👦 and 🇨🇭", "e\u{301}a\u{308}"]
+    {
         pair.ada.says("#one", text).await;
         pair.ivo.hears(&format!("<ada> {text}")).await;
     }

@@ -261,9 +261,10 @@ impl Setup {
         let mut program = self.launch();
         let until = Instant::now() + READY;
         loop {
-            let ready = program.lines(0).iter().find_map(|line| {
-                serde_json::from_str::<Value>(line).ok().filter(|value| value["ready"] == true)
-            });
+            let ready = program
+                .lines(0)
+                .iter()
+                .find_map(|line| serde_json::from_str::<Value>(line).ok().filter(|value| value["ready"] == true));
             match ready {
                 Some(ready) => return Ok(Sameroom { program, ready }),
                 None if !program.news(until.saturating_duration_since(Instant::now())).await => return Err(program),
@@ -304,7 +305,8 @@ impl Sameroom {
         let until = Instant::now() + within;
         loop {
             let metrics = self.metrics().await;
-            let waiting: f64 = metrics.iter().filter(|(name, _)| name.starts_with("sameroom_waiting")).map(|(_, n)| n).sum();
+            let waiting: f64 =
+                metrics.iter().filter(|(name, _)| name.starts_with("sameroom_waiting")).map(|(_, n)| n).sum();
             if waiting == 0.0 {
                 return metrics;
             }
