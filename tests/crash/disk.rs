@@ -60,7 +60,7 @@ async fn f9_a_full_disk_refuses_and_loses_nothing() {
     disk.grow("64m");
     rig.hook.hold(false);
     sender.insist(&format!("evt-{}", taken + 1), "Load", &format!("{} {filling}", taken + 1)).await;
-    rig.hook.hears(taken + 1, Duration::from_secs(60)).await;
+    rig.hook.hears(taken + 1, Duration::from_mins(1)).await;
     sameroom.drained(Duration::from_secs(30)).await;
     let numbers: Vec<String> =
         rig.hook.ledger().iter().map(|entry| entry.text().split(' ').next().unwrap_or_default().to_owned()).collect();

@@ -18,7 +18,7 @@ const EVERY: Duration = Duration::from_millis(10);
 pub(crate) struct Rig {
     pub(crate) hook: Hook,
     pub(crate) setup: Setup,
-    _data: Option<TempDir>,
+    folder: Option<TempDir>,
 }
 
 impl Rig {
@@ -26,7 +26,7 @@ impl Rig {
     pub(crate) async fn new() -> Self {
         let data = TempDir::new().expect("a folder can be made");
         let mut rig = Self::at(data.path()).await;
-        rig._data = Some(data);
+        rig.folder = Some(data);
         rig
     }
 
@@ -36,7 +36,7 @@ impl Rig {
         let mut setup = Setup::new(data, &[hook.room("source", "in"), hook.room("sink", "out")]);
         // The sender has to find it again after every death.
         setup.port = port();
-        Self { hook, setup, _data: None }
+        Self { hook, setup, folder: None }
     }
 
     /// The sender's end.

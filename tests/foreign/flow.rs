@@ -133,7 +133,7 @@ async fn f4_our_death_loses_no_line_and_counts_what_may_come_twice() {
         sleep(Duration::from_millis(1200)).await;
     }
     sending.await.expect("all are taken");
-    let metrics = sameroom.drained(Duration::from_secs(60)).await;
+    let metrics = sameroom.drained(Duration::from_mins(1)).await;
     let mut heard: Vec<usize> = Vec::new();
     while heard.last() != Some(&LINES) {
         let line = ivo.next_line(SOON).await;

@@ -41,7 +41,7 @@ pub(crate) struct Server {
     pub(crate) tls_port: u16,
     folder: TempDir,
     program: Program,
-    _services: Option<Program>,
+    services: Option<Program>,
 }
 
 impl Server {
@@ -69,10 +69,10 @@ impl Server {
         };
         write(folder.path(), "server.conf", &config);
         let program = launch(kind, folder.path());
-        let mut server = Self { kind, port, tls_port, folder, program, _services: None };
+        let mut server = Self { kind, port, tls_port, folder, program, services: None };
         server.listens().await;
         if options.services {
-            server._services = Some(services(server.folder.path(), link).await);
+            server.services = Some(services(server.folder.path(), link));
         }
         server
     }
@@ -197,7 +197,7 @@ const ATHEME_MODULES: &str = "protocol/inspircd backend/opensex crypto/pbkdf2v2 
      nickserv/ghost nickserv/group nickserv/enforce nickserv/set_core nickserv/cert nickserv/register saslserv/main \
      saslserv/external saslserv/plain";
 
-async fn services(folder: &Path, link: u16) -> Program {
+fn services(folder: &Path, link: u16) -> Program {
     let mut text = String::new();
     for module in ATHEME_MODULES.split_whitespace() {
         let _ = writeln!(text, r#"loadmodule "modules/{module}";"#);

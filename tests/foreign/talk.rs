@@ -87,7 +87,9 @@ async fn a_long_line_is_split_without_loss_at_both_ends() {
         if long.len() >= 2_000 {
             break;
         }
-        long.push_str(&format!("{i}{} ", words[i % words.len()]));
+        long.push_str(&i.to_string());
+        long.push_str(words[i % words.len()]);
+        long.push(' ');
     }
     let long = long.trim_end();
     Sender::new(bridge.sameroom.url(), &bridge.sameroom.account("in"), "in").insist("evt-1", "Cy", long).await;

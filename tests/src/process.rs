@@ -282,7 +282,7 @@ impl Sameroom {
 
     /// The account of the room of that name.
     pub fn account(&self, room: &str) -> String {
-        let rooms = self.ready["tubes"].as_array().into_iter().flatten().flat_map(|tube| tube["rooms"].as_array());
+        let rooms = self.ready["tubes"].as_array().into_iter().flatten().filter_map(|tube| tube["rooms"].as_array());
         let found = rooms.flatten().find(|found| found["name"] == room);
         let account = found.and_then(|found| {
             found["at"]["account"].as_str().or_else(|| found["ref"]["account"].as_str()).map(str::to_owned)
