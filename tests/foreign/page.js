@@ -7,7 +7,7 @@ const fs = require('fs');
 const os = require('os');
 const path = require('path');
 
-const PATIENCE_MS = 30_000;
+const PATIENCE_MS = 90_000;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sameroom-page-'));
 const children = [];
 
@@ -41,6 +41,8 @@ function browser() {
         'about:blank',
     ];
     const child = start('chromium', args, ['ignore', 'ignore', 'ignore', 'pipe', 'pipe']);
+    // When it is killed its pipes break.
+    for (const pipe of [child.stdio[3], child.stdio[4]]) pipe.on('error', () => {});
     const waiting = new Map();
     const complaints = [];
     let last = 0;
@@ -98,8 +100,14 @@ async function main() {
     await until('one comes in', `!document.querySelector('#ask').open`);
 
     const words = 'Hello <b>there</b> & everywhere';
-    await value(`document.querySelector('.pane textarea').focus()`);
-    await tell('Input.insertText', { text: words });
+    // A dialog that closes gives the focus back a moment later.
+    const field = `document.querySelector('.pane textarea')`;
+    await until('one begins to type', `(${field}.focus(), document.activeElement === ${field})`);
+    while ((await value(`${field}.value`)) !== words) {
+        await value(`(${field}.focus(), ${field}.value = '')`);
+        await tell('Input.insertText', { text: words });
+    }
+    await until('it can be sent', `!document.querySelector('.pane .send').disabled`);
     await value(`document.querySelector('.pane .send').click()`);
     const log = (pane) => `document.querySelectorAll('.pane')[${pane}].querySelector('.log').textContent`;
     for (const [pane, name] of names.entries()) {
