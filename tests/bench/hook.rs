@@ -136,16 +136,8 @@ impl Sender {
     async fn open(program: &Program) -> Self {
         let stream = TcpStream::connect(program.address()).await.expect("it listens");
         stream.set_nodelay(true).expect("nodelay");
-        let account = program.ready["tubes"]
-            .as_array()
-            .expect("tubes")
-            .iter()
-            .flat_map(|tube| tube["rooms"].as_array().expect("rooms").clone())
-            .find(|room| room["site"].as_str().is_some_and(|site| site.contains("source")))
-            .expect("the source's room")["ref"]["account"]
-            .as_str()
-            .expect("an account")
-            .to_owned();
+        // The first room of each pair is the source.
+        let account = program.ready["tubes"][0]["rooms"][0]["ref"]["account"].as_str().expect("an account");
         Self { stream, path: format!("/hooks/webhook/{account}"), buffer: Vec::new() }
     }
 

@@ -34,13 +34,20 @@ impl Engine {
     /// Adds an account, or brings an existing one up to date: settings are replaced, secrets that are given are
     /// replaced, others kept.
     pub async fn add_account(&self, owner: &OwnerId, draft: &Draft) -> Result<Account, Unavailable> {
-        self.add_account_as(account_id(draft.platform, &draft.endpoint, &draft.identity.name), owner, draft).await
+        let id = account_id(draft.platform, &draft.endpoint, &draft.identity.name);
+        let theirs = self.account(&id).await?.is_some_and(|known| known.owner != *owner);
+        // Somebody else has the same account of their own: this is another one, with its own secrets (promise 6).
+        let id = if theirs { format!("{id}-{}", &keys::digest(&[owner.as_str()])[..8]).into() } else { id };
+        self.add_account_as(id, owner, draft).await
     }
 
-    /// Likewise under an id of the caller's.
+    /// Likewise under an id of the caller's. An account of another owner is left as it is.
     pub async fn add_account_as(&self, id: AccountId, owner: &OwnerId, draft: &Draft) -> Result<Account, Unavailable> {
         loop {
             let kept = rows::load::<Account>(&*self.inner.store, &keys::account(&id)).await?;
+            if kept.as_ref().is_some_and(|kept| kept.value.owner != *owner) {
+                return Err(Unavailable::new(format!("the account {id} is another owner's")));
+            }
             let mut secrets = match &kept {
                 Some(kept) => self.unseal(&kept.value).await?,
                 None => Secrets::default(),
@@ -49,7 +56,7 @@ impl Engine {
             let known = kept.as_ref().map(|kept| &kept.value);
             let mut account = Account {
                 id: id.clone(),
-                owner: known.map_or_else(|| owner.clone(), |known| known.owner.clone()),
+                owner: owner.clone(),
                 platform: draft.platform.to_owned(),
                 endpoint: draft.endpoint.clone(),
                 identity: Identity {

@@ -30,6 +30,8 @@ pub(crate) enum Verdict {
     Already,
     /// There is nothing to do there: the copy that it would change is not known.
     Nothing,
+    /// Not tried: our own rules hold it back for now; a sentence says why.
+    Parked(String),
     /// Not done.
     Failed(Outcome),
 }
@@ -134,8 +136,13 @@ impl Engine {
                     let found = self.counterpart(&lane.from, answered, &lane.to).await?;
                     filled.key = found.and_then(|keys| keys.first().cloned());
                     if filled.author.is_none() {
-                        let seen =
-                            self.inner.recent.get(&MessageRef { room: lane.from.clone(), key: answered.clone() });
+                        // What was answered may be a copy itself: it is remembered by the room it was written in.
+                        let seen = match self.origin_of(&lane.from, answered).await? {
+                            Some(origin) => self.inner.recent.get(&origin),
+                            None => {
+                                self.inner.recent.get(&MessageRef { room: lane.from.clone(), key: answered.clone() })
+                            }
+                        };
                         filled.author = seen.as_ref().map(|seen| seen.author.clone());
                         filled.excerpt = seen.map(|seen| seen.excerpt);
                     }

@@ -27,23 +27,22 @@ impl Engine {
         Ok(rows::load::<Copy>(&*self.inner.store, &key).await?.map(|kept| kept.value))
     }
 
-    /// The writes that note a copy, both ways. Posts make copies; an edit that grew may add parts to one.
-    pub(crate) fn note_copy(&self, delivery: &Delivery, done: &Copy) -> Vec<Write> {
+    /// The writes that note a copy, both ways. Posts make copies, and edits that no longer fit what was there add to
+    /// them.
+    pub(crate) fn note_copy(&self, delivery: &Delivery, copy: &Copy) -> Vec<Write> {
         let Some(message) = &delivery.origin.key else { return Vec::new() };
-        let grown;
-        let copy = match &delivery.action {
-            Action::Post { .. } => done,
-            Action::Edit { .. } if done.keys.iter().any(|key| !delivery.copies.contains(key)) => {
+        let lane = &delivery.lane;
+        let copy = match delivery.action {
+            Action::Post { .. } => copy.clone(),
+            Action::Edit { .. } if copy.keys.iter().any(|key| !delivery.copies.contains(key)) => {
                 let mut keys = delivery.copies.clone();
-                keys.extend(done.keys.iter().filter(|key| !delivery.copies.contains(key)).cloned());
-                grown = Copy { parts: keys.len(), keys, whole: true };
-                &grown
+                keys.extend(copy.keys.iter().filter(|key| !delivery.copies.contains(key)).cloned());
+                Copy { parts: keys.len(), keys, whole: true }
             }
             _ => return Vec::new(),
         };
-        let lane = &delivery.lane;
         let expires = self.inner.clock.now().checked_add(self.inner.config.keep_copies).ok();
-        let mut writes = vec![rows::put(keys::copy(&lane.from, message, &lane.to), copy, expires, When::Always)];
+        let mut writes = vec![rows::put(keys::copy(&lane.from, message, &lane.to), &copy, expires, When::Always)];
         let origin = MessageRef { room: lane.from.clone(), key: message.clone() };
         for key in &copy.keys {
             writes.push(rows::put(keys::origin(&lane.to, key), &origin, expires, When::Always));

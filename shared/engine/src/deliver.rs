@@ -9,8 +9,9 @@ use sameroom_model::{AccountState, Delivery, Job, Lane, Outcome, RoomRef, Sent};
 use sameroom_platforms::Carrier;
 
 use crate::attempt::{Begun, Verdict};
-use crate::link::LaneRow;
-use crate::ports::{Again, Batch, Commit, CommitError, Leased, Tally, Unavailable, When, Write};
+use crate::link::{LaneRow, Way};
+use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Tally, Unavailable, When, Write};
+use crate::relay::UNREADABLE;
 use crate::{Engine, keys, retry, rows};
 
 /// How long a batch waits when our own infrastructure failed.
@@ -19,6 +20,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const PARKED: Duration = Duration::from_mins(1);
 /// After so many attempts that ended in a panic a delivery is refused (fault F24).
 const PANICS_MAX: u32 = 3;
+/// Why a lane waits that a paused Tube is part of.
+const PAUSED: &str = "a Tube on the way is paused or broken";
 
 /// What the head of a lane said, when it was not that the delivery is over.
 struct Wait {
@@ -30,14 +33,25 @@ struct Wait {
 impl Engine {
     /// Makes a batch of deliveries of one lane, in order, and settles its leases whatever happens.
     pub async fn deliver(&self, batch: Batch) {
+        let group = batch.group;
         let mut jobs = batch.jobs.into_iter().peekable();
+        // Looked up once a batch: a Tube that is removed meanwhile stops at the next.
+        let mut way: Option<Way> = None;
         // Attempts that are under way with a held connection, in order.
         let mut begun: Vec<(Leased, Delivery, Begun)> = Vec::new();
         let mut wait: Option<Wait> = None;
         while let Some(job) = jobs.next() {
-            let step = AssertUnwindSafe(self.begin_job(&job)).catch_unwind().await;
+            let step = AssertUnwindSafe(self.begin_job(&job, &mut way)).catch_unwind().await;
             let (delivery, attempt) = match step {
-                Ok(Ok(begun)) => begun,
+                Ok(Ok(Some(begun))) => begun,
+                Ok(Ok(None)) => {
+                    wait = self.settle_all(&mut begun).await;
+                    if wait.is_none() && self.bury(&group, &job).await.is_ok() {
+                        continue;
+                    }
+                    self.hand_back(job, jobs, wait.as_ref()).await;
+                    return;
+                }
                 Ok(Err(e)) => {
                     tracing::error!(error = %e, "deliveries wait: our own store or vault failed");
                     wait = Some(self.settle_all(&mut begun).await.unwrap_or(Wait {
@@ -116,18 +130,30 @@ impl Engine {
         Ok(())
     }
 
-    async fn begin_job(&self, job: &Leased) -> Result<(Delivery, Begun), Unavailable> {
-        let mut delivery = decode(job)?;
+    /// `None`: the job can't be read.
+    async fn begin_job(
+        &self,
+        job: &Leased,
+        way: &mut Option<Way>,
+    ) -> Result<Option<(Delivery, Begun)>, Unavailable> {
+        let Some(mut delivery) = decode(job) else { return Ok(None) };
         let row = self.lane_row(&delivery.lane).await?;
         if let Some(kept) = row
             && kept.value.held
         {
             let why = kept.value.parked.unwrap_or_default();
-            let begun = Begun::Over(Verdict::Failed(Outcome::Disconnected { why }));
-            return Ok((delivery, begun));
+            return Ok(Some((delivery, Begun::Over(Verdict::Parked(why)))));
         }
-        let begun = self.begin(&mut delivery, job.maybe).await?;
-        Ok((delivery, begun))
+        let looked = match *way {
+            Some(way) => way,
+            None => *way.insert(self.way(&delivery.lane).await?),
+        };
+        let begun = match looked {
+            Way::Open => self.begin(&mut delivery, job.maybe).await?,
+            Way::Paused => Begun::Over(Verdict::Parked(PAUSED.to_owned())),
+            Way::Gone => Begun::Over(Verdict::Nothing),
+        };
+        Ok(Some((delivery, begun)))
     }
 
     /// Settles attempts in order. Once one of them has to wait, so do those after it that were not made.
@@ -154,9 +180,7 @@ impl Engine {
                 }
             }
         }
-        if !again.is_empty() {
-            let _ = self.commit_always(Commit { again, ..Commit::default() }).await;
-        }
+        self.give_back(again).await;
         wait
     }
 
@@ -172,7 +196,7 @@ impl Engine {
                 commit.writes.push(self.failure(&delivery, &why).await?);
                 commit.tally.push((Tally::Dead, 1));
             }
-            Verdict::Failed(outcome) => match self.wait_for(&job, &delivery, outcome).await? {
+            Verdict::Parked(_) | Verdict::Failed(_) => match self.wait_for(&job, &delivery, verdict).await? {
                 Ok(wait) => return Ok(Some(wait)),
                 Err(why) => {
                     commit.writes.push(self.failure(&delivery, &why).await?);
@@ -189,20 +213,24 @@ impl Engine {
         &self,
         job: &Leased,
         delivery: &Delivery,
-        outcome: Outcome,
+        verdict: Verdict,
     ) -> Result<Result<Wait, String>, Unavailable> {
         let age = self.age(job.accepted);
-        let (after, why, sent, parked) = match outcome {
-            Outcome::Retry { after, why, sent } => (after, why, sent, false),
-            Outcome::Disconnected { why } => (None, why, Sent::No, true),
-            Outcome::Done { .. } | Outcome::Refused { .. } => return Ok(Err("it was over".to_owned())),
+        let owners = matches!(verdict, Verdict::Failed(_));
+        let (after, why, sent, parked) = match verdict {
+            Verdict::Failed(Outcome::Retry { after, why, sent }) => (after, why, sent, false),
+            Verdict::Failed(Outcome::Disconnected { why }) | Verdict::Parked(why) => (None, why, Sent::No, true),
+            _ => return Ok(Err("it was over".to_owned())),
         };
         let config = &self.inner.config;
         let Some(planned) = retry::wait(config, delivery.id.as_str(), job.attempt, age, after, sent) else {
             return Ok(Err(format!("given up after {} hours: {why}", config.keep.as_secs() / 3600)));
         };
         if parked {
-            self.parked(delivery, &why).await?;
+            // What our own rules hold back is no fault of the account's.
+            if owners {
+                self.parked(delivery, &why).await?;
+            }
             self.park(&delivery.lane, &why).await?;
             return Ok(Ok(Wait { after: PARKED, maybe: job.maybe, counts: false }));
         }
@@ -230,10 +258,17 @@ impl Engine {
     async fn finish(&self, lane: &Lane, commit: Commit) -> Result<(), Unavailable> {
         loop {
             let mut commit = commit.clone();
+            let mut idle = false;
             if let Some(kept) = self.lane_row(lane).await? {
+                idle = kept.value.pending <= 1;
                 commit.writes.push(lower(lane, &kept));
             }
             match self.inner.store.commit(commit).await {
+                // The last word is said in the room: it may be left now. See [`Engine::joined`].
+                Ok(_) if idle && lane.from == lane.to => {
+                    self.changed();
+                    return Ok(());
+                }
                 Ok(_) => return Ok(()),
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Unavailable(e)) => return Err(e),
@@ -246,11 +281,26 @@ impl Engine {
         let after = wait.map_or(Duration::ZERO, |wait| wait.after);
         let mut again = vec![Again { receipt: first.receipt, after, counts: false, maybe: first.maybe }];
         again.extend(rest.map(|job| Again { receipt: job.receipt, after, counts: false, maybe: job.maybe }));
-        let _ = self.commit_always(Commit { again, ..Commit::default() }).await;
+        self.give_back(again).await;
+    }
+
+    /// Puts a job that can't be read among the letters, whole, so that its lane goes on: it can be replayed.
+    async fn bury(&self, group: &str, job: &Leased) -> Result<(), Unavailable> {
+        tracing::error!(why = UNREADABLE, "a delivery was given up; it is kept, and can be replayed");
+        let commit = Commit {
+            done: vec![job.receipt],
+            writes: vec![self.job_letter(QueueName::Outbox, group, &job.body, UNREADABLE).await?],
+            tally: vec![(Tally::Dead, 1)],
+            ..Commit::default()
+        };
+        match keys::lane_of(group) {
+            Some(lane) => self.finish(&lane, commit).await,
+            None => self.commit_always(commit).await,
+        }
     }
 
     async fn drop_job(&self, job: &Leased) -> Result<(), Unavailable> {
-        let delivery = decode(job)?;
+        let Some(delivery) = decode(job) else { return Ok(()) };
         let why = "making it panicked";
         let commit = Commit {
             done: vec![job.receipt],
@@ -276,9 +326,6 @@ fn lower(lane: &Lane, kept: &rows::Kept<LaneRow>) -> Write {
     }
 }
 
-fn decode(job: &Leased) -> Result<Delivery, Unavailable> {
-    let decoded = serde_json::from_slice::<Job>(&job.body).ok().filter(|job| job.v == Job::VERSION);
-    decoded.and_then(|job| job.delivery).ok_or_else(|| {
-        Unavailable::new("a delivery in an outbox can't be read; it was written by a newer version of Sameroom")
-    })
+fn decode(job: &Leased) -> Option<Delivery> {
+    serde_json::from_slice::<Job>(&job.body).ok().filter(|job| job.v == Job::VERSION)?.delivery
 }

@@ -1,12 +1,14 @@
 //! Deliveries that nobody took, and requests that were proven but not understood: kept for a while, listed with their
 //! reasons, and replayed on demand. Nothing disappears silently (promise 4).
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use sameroom_model::{AccountId, Delivery, OwnerId, Timestamp};
+use sameroom_model::{AccountId, Delivery, Job, OwnerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::link::LaneRow;
-use crate::ports::{Commit, CommitError, Key, Tally, Unavailable, When, Write};
+use crate::ports::{Commit, CommitError, Key, NewJob, QueueName, Tally, Unavailable, When, Write};
 use crate::relay::{outbox, raise};
 use crate::{Engine, keys, rows};
 
@@ -23,7 +25,7 @@ pub struct Failed {
     pub delivery: Delivery,
 }
 
-/// A request that was proven but not understood, whole.
+/// A request that was proven but not understood, or a job that could not be read, whole.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Letter {
     /// Names it in [`Engine::replay_letter`].
@@ -40,6 +42,9 @@ pub struct Letter {
     pub headers: Vec<(String, String)>,
     /// Its body, in base64.
     pub body: String,
+    /// For a job: the queue that it was on, and its group there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub job: Option<(QueueName, String)>,
 }
 
 impl Engine {
@@ -87,6 +92,9 @@ impl Engine {
         let key = Key { partition: keys::letters_partition(owner), sort: id.to_owned() };
         let Some(kept) = rows::load::<Letter>(&*self.inner.store, &key).await? else { return Ok(Ok(false)) };
         let letter = kept.value;
+        if let Some((queue, group)) = &letter.job {
+            return self.replay_job(key, kept.version, &letter, *queue, group).await;
+        }
         let Some(request) = letter.request() else { return Ok(Err("its headers or body are damaged".to_owned())) };
         let Some(open) = self.open(&letter.account).await? else {
             return Ok(Err(format!("the account {} is gone", letter.account)));
@@ -100,6 +108,78 @@ impl Engine {
                 Ok(Ok(true))
             }
         }
+    }
+
+    async fn replay_job(
+        &self,
+        key: Key,
+        version: u64,
+        letter: &Letter,
+        queue: QueueName,
+        group: &str,
+    ) -> Result<Result<bool, String>, Unavailable> {
+        let body = data_encoding::BASE64.decode(letter.body.as_bytes()).unwrap_or_default();
+        if serde_json::from_slice::<Job>(&body).ok().is_none_or(|job| job.v != Job::VERSION) {
+            return Ok(Err(letter.why.clone()));
+        }
+        let job =
+            NewJob { queue, group: group.to_owned(), dedup: None, body, attempts: 0, maybe: true, delay: Duration::ZERO };
+        loop {
+            let mut commit = Commit {
+                writes: vec![Write::Delete { key: key.clone(), when: When::Version(version) }],
+                sends: vec![job.clone()],
+                ..Commit::default()
+            };
+            if queue == QueueName::Outbox {
+                commit.tally.push((Tally::Owed, 1));
+                if let Some(lane) = keys::lane_of(group) {
+                    let kept = rows::load::<LaneRow>(&*self.inner.store, &keys::lane(&lane)).await?;
+                    commit.writes.push(raise(&lane, kept.as_ref(), |_| ()));
+                }
+            }
+            match self.inner.store.commit(commit).await {
+                Ok(_) => return Ok(Ok(true)),
+                Err(CommitError::Conflict) if self.inner.store.get(&key).await?.is_none() => return Ok(Ok(false)),
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
+    }
+
+    /// The write that keeps a job that can't be read or worked on. It is its account's owner's.
+    pub(crate) async fn job_letter(
+        &self,
+        queue: QueueName,
+        group: &str,
+        body: &[u8],
+        why: &str,
+    ) -> Result<Write, Unavailable> {
+        let account = match queue {
+            QueueName::Events => keys::room_of(group).map(|room| room.account),
+            QueueName::Outbox => keys::lane_of(group).map(|lane| lane.to.account),
+        };
+        let known = match &account {
+            Some(account) => self.account(account).await?,
+            None => None,
+        };
+        let owner = known.map_or_else(|| OwnerId::from("operator"), |account| account.owner);
+        let body = data_encoding::BASE64.encode(body);
+        Ok(self.keep(&owner, Letter {
+            id: String::new(),
+            at: self.inner.clock.now(),
+            why: why.to_owned(),
+            account: account.unwrap_or_else(|| AccountId::from("")),
+            path: String::new(),
+            headers: Vec::new(),
+            body,
+            job: Some((queue, group.to_owned())),
+        }))
+    }
+
+    fn keep(&self, owner: &OwnerId, mut letter: Letter) -> Write {
+        letter.id = keys::failed_sort(letter.at, &keys::digest(&[letter.account.as_str(), &letter.body]));
+        let key = Key { partition: keys::letters_partition(owner), sort: letter.id.clone() };
+        rows::put(key, &letter, letter.at.checked_add(self.inner.config.keep_failed).ok(), When::Always)
     }
 
     /// The write that keeps a delivery that nobody took.
@@ -121,12 +201,9 @@ impl Engine {
         request: &http::Request<Bytes>,
         why: &str,
     ) -> Write {
-        let at = self.inner.clock.now();
-        let body = data_encoding::BASE64.encode(request.body());
-        let sort = keys::failed_sort(at, &keys::digest(&[account.as_str(), &body]));
-        let letter = Letter {
-            id: sort.clone(),
-            at,
+        self.keep(owner, Letter {
+            id: String::new(),
+            at: self.inner.clock.now(),
             why: why.to_owned(),
             account: account.clone(),
             path: request.uri().to_string(),
@@ -135,10 +212,9 @@ impl Engine {
                 .iter()
                 .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
                 .collect(),
-            body,
-        };
-        let key = Key { partition: keys::letters_partition(owner), sort };
-        rows::put(key, &letter, at.checked_add(self.inner.config.keep_failed).ok(), When::Always)
+            body: data_encoding::BASE64.encode(request.body()),
+            job: None,
+        })
     }
 
     async fn page<T: serde::de::DeserializeOwned>(

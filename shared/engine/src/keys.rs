@@ -95,6 +95,28 @@ pub(crate) fn lane_group(lane: &Lane) -> String {
     join(&[lane.from.account.as_str(), lane.from.key.as_str(), lane.to.account.as_str(), lane.to.key.as_str()])
 }
 
+/// The room that a group of events is of.
+pub(crate) fn room_of(group: &str) -> Option<RoomRef> {
+    match split(group).as_slice() {
+        [_, account, key] => Some(RoomRef::new(account.as_str(), key.as_str())),
+        _ => None,
+    }
+}
+
+/// The lane that a group of deliveries is of.
+pub(crate) fn lane_of(group: &str) -> Option<Lane> {
+    match split(group).as_slice() {
+        [a, from, b, to] => {
+            Some(Lane { from: RoomRef::new(a.as_str(), from.as_str()), to: RoomRef::new(b.as_str(), to.as_str()) })
+        }
+        _ => None,
+    }
+}
+
+fn split(joined: &str) -> Vec<String> {
+    joined.split('/').map(|part| part.replace("%2F", "/").replace("%25", "%")).collect()
+}
+
 /// The dedup id of an event.
 pub(crate) fn event_dedup(account: &AccountId, event: &EventId) -> String {
     join(&[account.as_str(), event.as_str()])
@@ -165,6 +187,8 @@ pub(crate) fn digest(parts: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use sameroom_model::{Lane, RoomRef};
+
     use super::join;
 
     #[test]
@@ -172,5 +196,13 @@ mod tests {
         assert_ne!(join(&["a", "b/c"]), join(&["a/b", "c"]));
         assert_ne!(join(&["a%2Fb"]), join(&["a/b"]));
         assert_eq!(join(&["a", "#x", "y"]), "a/#x/y");
+    }
+
+    #[test]
+    fn groups_tell_what_they_are_of() {
+        let (a, b) = (RoomRef::new("acc/1", "#x%2F/"), RoomRef::new("b", "%"));
+        assert_eq!(super::room_of(&super::event_group(&a)), Some(a.clone()));
+        let lane = Lane { from: a, to: b };
+        assert_eq!(super::lane_of(&super::lane_group(&lane)), Some(lane));
     }
 }

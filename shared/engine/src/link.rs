@@ -41,6 +41,17 @@ pub struct Network {
     pub rooms: Vec<Room>,
 }
 
+/// Whether messages may go along a lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// They may.
+    Open,
+    /// Not now: a Tube on the way is paused or broken.
+    Paused,
+    /// No more: there is no way, or the room lets nothing in.
+    Gone,
+}
+
 /// A lane's row: there only while the lane is not idle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct LaneRow {
@@ -119,12 +130,16 @@ impl Engine {
         }
     }
 
-    /// The rooms that a held connection has to be in: those that a Tube touches.
+    /// The rooms that a held connection has to be in: those that a Tube touches, and those that are still to be told
+    /// that their last one is closed.
     pub async fn joined(&self, account: &AccountId) -> Result<Vec<Joined>, Unavailable> {
         let mut joined = Vec::new();
         for room in self.rooms(account).await? {
             let partition = keys::room_partition(&room.at);
-            if self.inner.store.query(&partition, keys::TUBE, None, 1).await?.is_empty() {
+            let notices = keys::lane(&Lane { from: room.at.clone(), to: room.at.clone() });
+            if self.inner.store.query(&partition, keys::TUBE, None, 1).await?.is_empty()
+                && self.inner.store.get(&notices).await?.is_none()
+            {
                 continue;
             }
             let seen = rows::load::<String>(&*self.inner.store, &keys::room_seen(&room.at)).await?;
@@ -159,36 +174,25 @@ impl Engine {
         if a == b {
             return Err(LinkError::SameRoom(known[0].name.clone()));
         }
-        let id = tube_id(a, b);
-        if let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&id)).await? {
-            return Ok(Linked { tube: kept.value, new: false });
-        }
-        let end = |room: &RoomRef, owner: &OwnerId| TubeEnd {
-            room: room.clone(),
-            owner: owner.clone(),
-            direction: Direction::Both,
-        };
-        let tube = Tube {
-            id: id.clone(),
-            ends: [end(a, owners[0]), end(b, owners[1])],
-            state: TubeState::Open,
-            made_by,
-            made_at: self.inner.clock.now(),
-            unknown: serde_json::Map::new(),
-        };
-        let mut commit = Commit { writes: tube_writes(&tube, When::Absent), ..Commit::default() };
-        for (here, there) in [(&known[0], &known[1]), (&known[1], &known[0])] {
-            let words = format!("This room is now connected to {} on {}.", there.name, there.site);
-            self.notice(&here.at, &Text::plain(&words), &mut commit).await?;
-        }
-        match self.inner.store.commit(commit).await {
-            Ok(_) => {
-                self.changed();
-                Ok(Linked { tube, new: true })
+        loop {
+            if let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&tube_id(a, b))).await? {
+                return Ok(Linked { tube: kept.value, new: false });
             }
-            // Somebody connected them in between.
-            Err(CommitError::Conflict) => Ok(Linked { tube, new: false }),
-            Err(CommitError::Unavailable(e)) => Err(e.into()),
+            let tube = self.new_tube(owners, rooms, made_by.clone());
+            let mut commit = Commit { writes: tube_writes(&tube, When::Absent), ..Commit::default() };
+            for (here, there) in [(&known[0], &known[1]), (&known[1], &known[0])] {
+                let words = format!("This room is now connected to {} on {}.", there.name, there.site);
+                self.notice(&here.at, &Text::plain(&words), &mut commit).await?;
+            }
+            match self.inner.store.commit(commit).await {
+                Ok(_) => {
+                    self.changed();
+                    return Ok(Linked { tube, new: true });
+                }
+                // Somebody connected them in between, or a notice of one of the rooms was just delivered: look again.
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e.into()),
+            }
         }
     }
 
@@ -285,9 +289,35 @@ impl Engine {
 
     /// Walks the network from a room: breadth first, each room once, over open Tubes, the way messages may go.
     pub(crate) async fn walk(&self, from: &RoomRef, view: &RoomView) -> Result<Vec<(RoomRef, RoomView)>, Unavailable> {
+        self.search(from, view, None, |state| state == TubeState::Open).await
+    }
+
+    /// Whether messages may go along a lane as things stand: Tubes may have been removed or paused since they were
+    /// accepted (fault F61).
+    pub(crate) async fn way(&self, lane: &Lane) -> Result<Way, Unavailable> {
+        if lane.from == lane.to {
+            return Ok(Way::Open);
+        }
+        let view = self.view(&lane.from).await?;
+        let leads = |found: &[(RoomRef, RoomView)]| found.last().is_some_and(|(room, _)| *room == lane.to);
+        if leads(&self.search(&lane.from, &view, Some(&lane.to), |state| state == TubeState::Open).await?) {
+            return Ok(Way::Open);
+        }
+        let paused = leads(&self.search(&lane.from, &view, Some(&lane.to), |_| true).await?);
+        Ok(if paused { Way::Paused } else { Way::Gone })
+    }
+
+    /// Walks over the Tubes whose state `open` takes, until `wanted` is reached, if anything.
+    async fn search(
+        &self,
+        from: &RoomRef,
+        view: &RoomView,
+        wanted: Option<&RoomRef>,
+        open: fn(TubeState) -> bool,
+    ) -> Result<Vec<(RoomRef, RoomView)>, Unavailable> {
         let mut visited: HashSet<RoomRef> = HashSet::from([from.clone()]);
         let mut reached: Vec<(RoomRef, RoomView)> = Vec::new();
-        let mut queue: VecDeque<RoomRef> = neighbours(from, view, &mut visited).into();
+        let mut queue: VecDeque<RoomRef> = neighbours(from, view, open, &mut visited).into();
         while let Some(at) = queue.pop_front() {
             if reached.len() >= self.inner.config.rooms_max {
                 tracing::warn!(account = %from.account, "the network has more rooms than are reached at most");
@@ -295,8 +325,12 @@ impl Engine {
             }
             let view = self.view(&at).await?;
             if view.options().direction.lets_in() {
-                queue.extend(neighbours(&at, &view, &mut visited));
+                queue.extend(neighbours(&at, &view, open, &mut visited));
+                let found = wanted == Some(&at);
                 reached.push((at, view));
+                if found {
+                    break;
+                }
             }
         }
         Ok(reached)
@@ -333,6 +367,22 @@ impl Engine {
         }
     }
 
+    fn new_tube(&self, owners: [&OwnerId; 2], rooms: [&RoomRef; 2], made_by: MadeBy) -> Tube {
+        let end = |at: usize| TubeEnd {
+            room: rooms[at].clone(),
+            owner: owners[at].clone(),
+            direction: Direction::Both,
+        };
+        Tube {
+            id: tube_id(rooms[0], rooms[1]),
+            ends: [end(0), end(1)],
+            state: TubeState::Open,
+            made_by,
+            made_at: self.inner.clock.now(),
+            unknown: serde_json::Map::new(),
+        }
+    }
+
     async fn tube_of(&self, owner: &OwnerId, id: &TubeId) -> Result<Option<rows::Kept<Tube>>, Unavailable> {
         let kept = rows::load::<Tube>(&*self.inner.store, &keys::tube(id)).await?;
         Ok(kept.filter(|kept| kept.value.ends.iter().any(|end| end.owner == *owner)))
@@ -365,12 +415,17 @@ impl RoomView {
     }
 }
 
-fn neighbours(at: &RoomRef, view: &RoomView, visited: &mut HashSet<RoomRef>) -> Vec<RoomRef> {
+fn neighbours(
+    at: &RoomRef,
+    view: &RoomView,
+    open: fn(TubeState) -> bool,
+    visited: &mut HashSet<RoomRef>,
+) -> Vec<RoomRef> {
     if !view.options().direction.lets_out() {
         return Vec::new();
     }
-    let open = view.tubes.iter().filter(|tube| tube.state == TubeState::Open).filter_map(|tube| tube.across(at));
-    open.filter(|(there, here)| here.direction.lets_out() && there.direction.lets_in())
+    let ends = view.tubes.iter().filter(|tube| open(tube.state)).filter_map(|tube| tube.across(at));
+    ends.filter(|(there, here)| here.direction.lets_out() && there.direction.lets_in())
         .map(|(there, _)| there.room.clone())
         .filter(|room| visited.insert(room.clone()))
         .collect()

@@ -227,7 +227,8 @@ pub enum Tally {
     Accepted,
     /// Events for which every copy owed was delivered, refused or put into its lane's outbox.
     Relayed,
-    /// Events that owe no copy: hushed, an echo, no open Tube, a kind that nobody wants.
+    /// Events that owe no copy: hushed, an echo, no open Tube, a kind that nobody wants; and those that can't be
+    /// relayed, which are kept as letters.
     Filtered,
     /// Copies owed by relayed events, replays and notices.
     Owed,

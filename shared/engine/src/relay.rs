@@ -2,7 +2,7 @@
 //! what the plan says. A lone, idle lane is posted to at once, so that the healthy path is one queue deep; everything
 //! else goes by the lanes' outboxes, where a sick or slow target delays itself alone.
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ const PANICS_MAX: u32 = 3;
 const PAUSE: Duration = Duration::from_secs(1);
 /// Why the lanes of a room are held when its words keep coming round.
 const LOOP: &str = "a loop is suspected: the same words keep coming round";
+/// Why a job is kept as a letter.
+pub(crate) const UNREADABLE: &str = "its job can't be read; it was written by a newer version of Sameroom";
 /// The longest excerpt that a quote shows, in graphemes.
 const EXCERPT_MAX: usize = 60;
 
@@ -37,8 +39,10 @@ const EXCERPT_MAX: usize = 60;
 /// next event is worked on; whatever reads what they write waits for them first.
 struct Run<'a> {
     engine: &'a Engine,
-    records: FuturesOrdered<BoxFuture<'a, Result<(), Unavailable>>>,
+    records: FuturesOrdered<BoxFuture<'a, Result<Receipt, Unavailable>>>,
     held: VecDeque<Held>,
+    /// What is settled: it must not be settled again.
+    settled: HashSet<Receipt>,
 }
 
 /// A direct delivery that is with a held connection.
@@ -52,11 +56,13 @@ struct Held {
 impl Engine {
     /// Relays a batch of events of one room, in order, and settles its leases whatever happens.
     pub async fn relay(&self, batch: Batch) {
-        let mut run = Run { engine: self, records: FuturesOrdered::new(), held: VecDeque::new() };
+        let mut run =
+            Run { engine: self, records: FuturesOrdered::new(), held: VecDeque::new(), settled: HashSet::new() };
+        let group = batch.group;
         let leases: Vec<(Receipt, bool)> = batch.jobs.iter().map(|job| (job.receipt, job.maybe)).collect();
         for job in batch.jobs {
-            let (receipt, attempt) = (job.receipt, job.attempt);
-            let failed = match AssertUnwindSafe(run.relay(job)).catch_unwind().await {
+            let (receipt, attempt, body) = (job.receipt, job.attempt, job.body.clone());
+            let failed = match AssertUnwindSafe(run.relay(&group, job)).catch_unwind().await {
                 Ok(Ok(())) => continue,
                 Ok(Err(e)) => {
                     tracing::error!(error = %e, "events wait: our own store or vault failed");
@@ -68,32 +74,42 @@ impl Engine {
                 }
             };
             let flushed = run.flush().await;
-            if failed && attempt >= PANICS_MAX && flushed.is_ok() {
-                let _ = self.give_up(receipt, "relaying it panicked").await;
+            if failed
+                && attempt >= PANICS_MAX
+                && flushed.is_ok()
+                && run.give_up(&group, receipt, &body, "relaying it panicked").await.is_ok()
+            {
                 continue;
             }
-            return self.return_all(&leases, receipt).await;
+            return self.return_all(&leases, &run.settled, Some(receipt)).await;
         }
         if let Err(e) = run.flush().await {
             tracing::error!(error = %e, "what was delivered could not be recorded");
-            if let Some((first, _)) = leases.first() {
-                self.return_all(&leases, *first).await;
-            }
+            self.return_all(&leases, &run.settled, None).await;
         }
     }
 
-    /// Returns what is not settled yet of a batch, in order: `failed` and all later ones of its room come again. Those
-    /// that are settled already stay so.
-    async fn return_all(&self, leases: &[(Receipt, bool)], failed: Receipt) {
+    /// Returns what is not settled yet of a batch, in order: `failed` and all later ones of its room come again. Where
+    /// none is named all were begun, and may have had their effect.
+    async fn return_all(&self, leases: &[(Receipt, bool)], settled: &HashSet<Receipt>, failed: Option<Receipt>) {
         let mut reached = false;
         let again = leases.iter().map(|(receipt, maybe)| {
-            let first = *receipt == failed;
+            let first = Some(*receipt) == failed;
             let maybe = *maybe || !reached;
             reached |= first;
             Again { receipt: *receipt, after: PAUSE, counts: first, maybe }
         });
-        let again = again.collect();
-        let _ = self.commit_always(Commit { again, ..Commit::default() }).await;
+        self.give_back(again.filter(|again| !settled.contains(&again.receipt)).collect()).await;
+    }
+
+    /// Gives leases back, however long the store is unavailable: as long as it has not happened their group is blocked.
+    pub(crate) async fn give_back(&self, again: Vec<Again>) {
+        if again.is_empty() {
+            return;
+        }
+        while let Err(e) = self.commit_always(Commit { again: again.clone(), ..Commit::default() }).await {
+            tracing::error!(error = %e, "jobs can't be given back; trying on");
+        }
     }
 
     /// Commits what has no condition, and keeps trying while the store is unavailable: what was done must be recorded.
@@ -114,7 +130,8 @@ impl Engine {
     pub(crate) async fn notice(&self, room: &RoomRef, body: &Text, commit: &mut Commit) -> Result<(), Unavailable> {
         let lane = Lane { from: room.clone(), to: room.clone() };
         let now = self.inner.clock.now();
-        let event = format!("notice-{}-{}", now.as_microsecond(), body.words().len());
+        // By its words too: several Tubes of a room may change in one instant, and each notice is one of its own.
+        let event = format!("notice-{}-{}", now.as_microsecond(), keys::digest(&[&body.words()]));
         let delivery = Delivery {
             id: delivery_id(&lane, &event),
             origin: Origin { event: event.into(), key: None, at: now },
@@ -129,12 +146,6 @@ impl Engine {
         commit.sends.push(outbox(&delivery));
         commit.tally.push((Tally::Owed, 1));
         Ok(())
-    }
-
-    async fn give_up(&self, receipt: Receipt, why: &str) -> Result<(), Unavailable> {
-        tracing::error!(why, "an event was given up");
-        let tally = vec![(Tally::Filtered, 1)];
-        self.commit_always(Commit { done: vec![receipt], tally, ..Commit::default() }).await
     }
 
     /// Whether an event is our own post coming back.
@@ -156,10 +167,10 @@ impl Engine {
 }
 
 impl Run<'_> {
-    async fn relay(&mut self, job: Leased) -> Result<(), Unavailable> {
+    async fn relay(&mut self, group: &str, job: Leased) -> Result<(), Unavailable> {
         let engine = self.engine;
         let Some(event) = decode(&job) else {
-            return engine.give_up(job.receipt, "its job can't be read; it was written by a newer version").await;
+            return self.give_up(group, job.receipt, &job.body, UNREADABLE).await;
         };
         if !matches!(&event.kind, EventKind::Posted(message) if message.reply_to.is_none() && message.thread.is_none())
         {
@@ -169,11 +180,12 @@ impl Run<'_> {
         if plan::hushed(&event) || engine.is_echo(&event, open.as_deref()).await? {
             return self.filter(&job);
         }
+        let view = engine.view(&event.room).await?;
+        let owed = engine.owed(&event, &view).await?;
+        // Only now: the notices say what the room was called before.
         if let EventKind::Renamed(name) = &event.kind {
             engine.rename_room(&event.room, name).await?;
         }
-        let view = engine.view(&event.room).await?;
-        let owed = engine.owed(&event, &view).await?;
         if owed.is_empty() {
             return self.filter(&job);
         }
@@ -195,6 +207,21 @@ impl Run<'_> {
                 self.append(&job, owed, false).await
             }
         }
+    }
+
+    /// Puts an event that can't be relayed among the letters, whole: it can be replayed.
+    async fn give_up(&mut self, group: &str, receipt: Receipt, body: &[u8], why: &str) -> Result<(), Unavailable> {
+        tracing::error!(why, "an event was given up; it is kept, and can be replayed");
+        let engine = self.engine;
+        let commit = Commit {
+            done: vec![receipt],
+            writes: vec![engine.job_letter(QueueName::Events, group, body, why).await?],
+            tally: vec![(Tally::Filtered, 1)],
+            ..Commit::default()
+        };
+        engine.commit_always(commit).await?;
+        self.settled.insert(receipt);
+        Ok(())
     }
 
     fn looped(&self, event: &Event) -> bool {
@@ -233,14 +260,18 @@ impl Run<'_> {
                 commit.tally.push((Tally::Dead, 1));
                 commit.writes.push(engine.failure(&delivery, &why).await?);
             }
-            Verdict::Failed(outcome) => return self.postpone(commit, accepted, delivery, outcome).await,
+            Verdict::Parked(why) => {
+                return self.postpone(receipt, commit, accepted, delivery, Outcome::retry(why)).await;
+            }
+            Verdict::Failed(outcome) => return self.postpone(receipt, commit, accepted, delivery, outcome).await,
         }
-        self.record(commit)
+        self.record(receipt, commit)
     }
 
     /// A direct attempt failed for now: the delivery goes to its lane's outbox, and later ones follow it there.
     async fn postpone(
         &mut self,
+        receipt: Receipt,
         commit: Commit,
         accepted: Timestamp,
         delivery: Delivery,
@@ -271,7 +302,10 @@ impl Run<'_> {
                 }
             }));
             match engine.inner.store.commit(commit).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.settled.insert(receipt);
+                    return Ok(());
+                }
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Unavailable(e)) => return Err(e),
             }
@@ -298,7 +332,10 @@ impl Run<'_> {
                 commit.sends.push(outbox(delivery));
             }
             match engine.inner.store.commit(commit).await {
-                Ok(_) => return Ok(()),
+                Ok(_) => {
+                    self.settled.insert(job.receipt);
+                    return Ok(());
+                }
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Unavailable(e)) => return Err(e),
             }
@@ -306,14 +343,24 @@ impl Run<'_> {
     }
 
     fn filter(&mut self, job: &Leased) -> Result<(), Unavailable> {
-        self.record(Commit { done: vec![job.receipt], tally: vec![(Tally::Filtered, 1)], ..Commit::default() })
+        let tally = vec![(Tally::Filtered, 1)];
+        self.record(job.receipt, Commit { done: vec![job.receipt], tally, ..Commit::default() })
     }
 
-    fn record(&mut self, commit: Commit) -> Result<(), Unavailable> {
+    fn record(&mut self, receipt: Receipt, commit: Commit) -> Result<(), Unavailable> {
         failpoint("pre_record");
-        self.records.push_back(self.engine.commit_always(commit).boxed());
+        let engine = self.engine;
+        self.records.push_back(async move { engine.commit_always(commit).await.map(|()| receipt) }.boxed());
         // One poll sends it on its way; if an earlier one is through by now, this tells how it went.
-        self.records.next().now_or_never().flatten().unwrap_or(Ok(()))
+        match self.records.next().now_or_never().flatten() {
+            Some(recorded) => self.recorded(recorded),
+            None => Ok(()),
+        }
+    }
+
+    fn recorded(&mut self, recorded: Result<Receipt, Unavailable>) -> Result<(), Unavailable> {
+        self.settled.insert(recorded?);
+        Ok(())
     }
 
     /// Waits until everything that is under way is over and recorded.
@@ -326,10 +373,11 @@ impl Run<'_> {
     }
 
     async fn records_written(&mut self) -> Result<(), Unavailable> {
-        while let Some(result) = self.records.next().await {
-            result?;
+        let mut failed = Ok(());
+        while let Some(recorded) = self.records.next().await {
+            failed = failed.and(self.recorded(recorded));
         }
-        Ok(())
+        failed
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | common())?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(16);
+    plan_once(&connection)?;
     Ok(connection)
 }
 
@@ -76,7 +77,14 @@ fn common() -> OpenFlags {
     OpenFlags::SQLITE_OPEN_NO_MUTEX
 }
 
+/// Without this SQLite plans a prepared statement anew whenever a value in a comparison changes, to look it up in its
+/// statistics; there are none here. <https://www.sqlite.org/queryplanner-ng.html#qpstab>
+fn plan_once(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true).map(drop)
+}
+
 fn tune(connection: &Connection, durable: bool) -> rusqlite::Result<()> {
+    plan_once(connection)?;
     // FULL: in WAL mode, a commit is on the disk before it is answered. https://www.sqlite.org/pragma.html#pragma_synchronous
     connection.pragma_update(None, "synchronous", if durable { "FULL" } else { "OFF" })?;
     connection.pragma_update(None, "wal_autocheckpoint", 0)?;

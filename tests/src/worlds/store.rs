@@ -1,0 +1,184 @@
+//! A store around a store: it fails when told to, tells when nothing is left to do just now, and checks the law of
+//! conservation after every commit. It must not change what the inner store promises.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sameroom_engine::ports::{
+    Batch, Census, Commit, CommitError, Committed, Key, QueueName, Receipt, Row, Store, Unavailable,
+};
+use tokio::sync::watch;
+
+use super::{stir, until};
+
+/// How commits fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outage {
+    /// As if the disk were gone.
+    Gone,
+    /// As if it were full.
+    Full,
+}
+
+/// See above.
+pub struct Watched {
+    inner: Arc<dyn Store>,
+    /// Whether leases that wait look again whenever something changed, so that it is known when there is nothing to do.
+    /// Only for a store whose waiting lease can be given up and asked for anew.
+    counts_idle: bool,
+    state: Mutex<State>,
+    /// Counts what may make a job leasable.
+    turn: watch::Sender<u64>,
+    pub(super) stirred: watch::Sender<u64>,
+}
+
+#[derive(Default)]
+struct State {
+    outage: Option<Outage>,
+    under_way: HashSet<Receipt>,
+    idle: BTreeMap<QueueName, u64>,
+    broken: Option<String>,
+}
+
+impl Watched {
+    pub(super) fn new(inner: Arc<dyn Store>, counts_idle: bool) -> Arc<Self> {
+        let (turn, stirred) = (watch::Sender::new(1), watch::Sender::new(0));
+        Arc::new(Self { inner, counts_idle, state: Mutex::default(), turn, stirred })
+    }
+
+    /// From now on commits fail, or no more.
+    pub fn outage(&self, outage: Option<Outage>) {
+        self.lock().outage = outage;
+    }
+
+    /// Waits until no job is leased and none could be: whatever waits, waits for time to pass. For memory alone, and
+    /// only while a pump runs.
+    pub async fn quiet(&self) {
+        assert!(self.counts_idle, "only a store in memory knows when it is quiet");
+        let look = || {
+            let turn = *self.turn.borrow();
+            let state = self.lock();
+            let idle = |queue| state.idle.get(&queue) == Some(&turn);
+            (state.under_way.is_empty() && idle(QueueName::Events) && idle(QueueName::Outbox)).then_some(())
+        };
+        until(&self.stirred, look, || format!("{} jobs are still under way", self.lock().under_way.len())).await;
+    }
+
+    /// Waits until both queues are empty.
+    pub async fn drained(&self) {
+        let mut changes = self.stirred.subscribe();
+        let looking = async {
+            loop {
+                changes.borrow_and_update();
+                if self.is_drained().await {
+                    return;
+                }
+                let _ = changes.changed().await;
+            }
+        };
+        if tokio::time::timeout(super::WAIT, looking).await.is_err() {
+            panic!("the queues did not drain: {:?}", self.inner.census().await);
+        }
+    }
+
+    /// Whether both queues are empty.
+    pub async fn is_drained(&self) -> bool {
+        self.inner.census().await.unwrap().waiting.values().all(|waiting| *waiting == 0)
+    }
+
+    /// Fails if the law of conservation was ever broken.
+    pub async fn law(&self) {
+        self.check().await;
+        if let Some(broken) = &self.lock().broken {
+            panic!("the census does not conserve: {broken}");
+        }
+    }
+
+    /// What may make a job leasable has happened.
+    pub(super) fn turned(&self) {
+        self.turn.send_modify(|n| *n += 1);
+        stir(&self.stirred);
+    }
+
+    async fn check(&self) {
+        if let Ok(census) = self.inner.census().await
+            && !census.conserves()
+        {
+            self.lock().broken.get_or_insert_with(|| format!("{census:?}"));
+        }
+    }
+
+    fn leased(&self, batch: Result<Batch, Unavailable>) -> Result<Batch, Unavailable> {
+        if let Ok(batch) = &batch {
+            self.lock().under_way.extend(batch.jobs.iter().map(|job| job.receipt));
+        }
+        batch
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+#[async_trait]
+impl Store for Watched {
+    async fn get(&self, key: &Key) -> Result<Option<Row>, Unavailable> {
+        self.inner.get(key).await
+    }
+
+    async fn query(
+        &self,
+        partition: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Vec<(String, Row)>, Unavailable> {
+        self.inner.query(partition, prefix, after, limit).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        let outage = self.lock().outage;
+        if let Some(outage) = outage {
+            let full = outage == Outage::Full;
+            return Err(Unavailable { full, ..Unavailable::new("the scenario says that the store fails") }.into());
+        }
+        let settled: Vec<Receipt> =
+            commit.done.iter().copied().chain(commit.again.iter().map(|again| again.receipt)).collect();
+        let committed = self.inner.commit(commit).await?;
+        self.lock().under_way.retain(|receipt| !settled.contains(receipt));
+        self.check().await;
+        self.turned();
+        Ok(committed)
+    }
+
+    async fn lease(&self, queue: QueueName, max: usize) -> Result<Batch, Unavailable> {
+        let mut turn = self.turn.subscribe();
+        loop {
+            let now = *turn.borrow_and_update();
+            let mut lease = self.inner.lease(queue, max);
+            if !self.counts_idle {
+                return self.leased(lease.await);
+            }
+            match std::future::poll_fn(|cx| Poll::Ready(lease.as_mut().poll(cx))).await {
+                Poll::Ready(batch) => return self.leased(batch),
+                Poll::Pending => self.lock().idle.insert(queue, now),
+            };
+            stir(&self.stirred);
+            tokio::select! {
+                batch = lease => return self.leased(batch),
+                _ = turn.changed() => {}
+            }
+        }
+    }
+
+    fn lag(&self, queue: QueueName) -> Duration {
+        self.inner.lag(queue)
+    }
+
+    async fn census(&self) -> Result<Census, Unavailable> {
+        self.inner.census().await
+    }
+}
