@@ -1,5 +1,11 @@
 //! Scenarios over more than one crate, in one binary, so that it links once.
-#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests say what they do by their names, and may panic")]
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "tests say what they do by their names, and may panic"
+)]
 
 /// Tells a story twice, in a town whose store is in memory and in one whose store is on disk; at its end nothing waits,
 /// and the law of conservation held all along.

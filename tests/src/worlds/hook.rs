@@ -146,20 +146,24 @@ impl Hook {
 
     /// Somebody writes something.
     pub async fn says(&self, who: &str, room: &str, text: &str) -> String {
-        self.posts(json!({ "type": "message.posted", "room": room, "author": { "name": who }, "message": { "text": text } }))
-            .await
+        self.posts(
+            json!({ "type": "message.posted", "room": room, "author": { "name": who }, "message": { "text": text } }),
+        )
+        .await
     }
 
     /// Somebody answers a message.
     pub async fn replies(&self, who: &str, room: &str, to: &str, text: &str) -> String {
         let message = json!({ "text": text, "reply_to": to });
-        self.posts(json!({ "type": "message.posted", "room": room, "author": { "name": who }, "message": message })).await
+        self.posts(json!({ "type": "message.posted", "room": room, "author": { "name": who }, "message": message }))
+            .await
     }
 
     /// Somebody edits a message.
     pub async fn edits(&self, who: &str, room: &str, key: &str, text: &str) {
         let message = json!({ "id": key, "text": text });
-        self.posts(json!({ "type": "message.edited", "room": room, "author": { "name": who }, "message": message })).await;
+        self.posts(json!({ "type": "message.edited", "room": room, "author": { "name": who }, "message": message }))
+            .await;
     }
 
     /// A message is deleted.
@@ -171,7 +175,8 @@ impl Hook {
     pub async fn reacts(&self, who: &str, room: &str, key: &str, emoji: &str) {
         let (author, message) = (json!({ "name": who }), json!({ "id": key }));
         let kind = "reaction.added";
-        self.posts(json!({ "type": kind, "room": room, "author": author, "message": message, "reaction": emoji })).await;
+        self.posts(json!({ "type": kind, "room": room, "author": author, "message": message, "reaction": emoji }))
+            .await;
     }
 
     /// Tells something that must be accepted; gives the event's id, which is a new message's key.
@@ -270,9 +275,10 @@ impl Hook {
         let look = || {
             let mut ledger = self.ledger();
             let Ledger { attempts, heard, .. } = &mut *ledger;
-            let mut fresh = attempts.iter().enumerate().filter(|(at, post)| {
-                post.taken && !post.again && post.body["room"] == room && !heard.contains(at)
-            });
+            let mut fresh = attempts
+                .iter()
+                .enumerate()
+                .filter(|(at, post)| post.taken && !post.again && post.body["room"] == room && !heard.contains(at));
             let (at, post) = fresh.find(|(_, post)| wanted(post))?;
             heard.insert(at);
             Some(post.body.clone())
@@ -290,8 +296,12 @@ impl Hook {
     /// Waits until a room shows this, and no more: author and text of every message, as edits and deletes left them.
     /// Notices are left out.
     pub async fn shows(&self, room: &str, wanted: &[(&str, &str)]) {
-        let look = || (self.said(room).iter().map(|(who, text)| (who.as_str(), text.as_str())).eq(wanted.iter().copied())).then_some(());
-        until(&self.shared.stirred, look, || format!("{room} to show {wanted:?}; it shows{}", lines(self.said(room)))).await;
+        let look = || {
+            (self.said(room).iter().map(|(who, text)| (who.as_str(), text.as_str())).eq(wanted.iter().copied()))
+                .then_some(())
+        };
+        until(&self.shared.stirred, look, || format!("{room} to show {wanted:?}; it shows{}", lines(self.said(room))))
+            .await;
     }
 
     /// What a room shows now: author and text of every message, as edits and deletes left them, notices left out.
@@ -308,7 +318,9 @@ impl Hook {
                         shown.1 = message.1;
                     }
                 }
-                "message.deleted" => shown.iter_mut().filter(|(known, _)| *known == key).for_each(|(_, shown)| *shown = None),
+                "message.deleted" => {
+                    shown.iter_mut().filter(|(known, _)| *known == key).for_each(|(_, shown)| *shown = None)
+                }
                 _ => {}
             }
         }
@@ -323,7 +335,9 @@ impl Hook {
     /// What a room was told by us.
     pub fn notices(&self, room: &str) -> Vec<String> {
         let ledger = self.ledger();
-        let told = ledger.taken_once(room).filter(|post| post.body.get("author").is_none() && post.body["type"] == "message.posted");
+        let told = ledger
+            .taken_once(room)
+            .filter(|post| post.body.get("author").is_none() && post.body["type"] == "message.posted");
         told.map(|post| post.body["message"]["text"].as_str().unwrap().to_owned()).collect()
     }
 

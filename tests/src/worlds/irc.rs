@@ -90,8 +90,10 @@ impl Irc {
 
     /// Waits until we are in a channel.
     pub async fn is_joined(&self, channel: &str) {
-        let joined = || self.state().channels.get(channel).is_some_and(|channel| !channel.members.is_empty()).then_some(());
-        until(&self.shared.stirred, joined, || format!("us to join {channel}; we sent{}", lines(&self.state().lines))).await;
+        let joined =
+            || self.state().channels.get(channel).is_some_and(|channel| !channel.members.is_empty()).then_some(());
+        until(&self.shared.stirred, joined, || format!("us to join {channel}; we sent{}", lines(&self.state().lines)))
+            .await;
     }
 
     /// Somebody writes something in a channel, once we are in it.
@@ -147,12 +149,19 @@ impl Irc {
             let at = heard.iter().enumerate().position(|(at, said)| plain(said) == line && !asked_for.contains(&at))?;
             asked_for.insert(at).then_some(())
         };
-        until(&self.shared.stirred, look, || format!("{channel} to hear `{line}`; it heard{}", lines(self.heard(channel)))).await;
+        until(&self.shared.stirred, look, || {
+            format!("{channel} to hear `{line}`; it heard{}", lines(self.heard(channel)))
+        })
+        .await;
     }
 
     /// All that a channel heard, `who: words`, zero-width characters left out.
     pub fn heard(&self, channel: &str) -> Vec<String> {
-        self.state().channels.get(channel).map(|room| room.heard.iter().map(|said| plain(said)).collect()).unwrap_or_default()
+        self.state()
+            .channels
+            .get(channel)
+            .map(|room| room.heard.iter().map(|said| plain(said)).collect())
+            .unwrap_or_default()
     }
 
     /// What a channel heard by us.
@@ -321,7 +330,9 @@ impl State {
         }
         client.welcomed = true;
         let nick = client.nick.clone();
-        for line in ["001 {} :Welcome", "005 {} CHANTYPES=# CASEMAPPING=ascii NETWORK=Model :are supported", "422 {} :No MOTD"] {
+        for line in
+            ["001 {} :Welcome", "005 {} CHANTYPES=# CASEMAPPING=ascii NETWORK=Model :are supported", "422 {} :No MOTD"]
+        {
             client.says(&line.replace("{}", &nick));
         }
     }

@@ -96,12 +96,8 @@ impl Town {
         let guard = Arc::new(Guard::new(vec!["loopback".parse().unwrap()]));
         let client = Arc::new(HttpClient::new(guard.clone(), Arc::default(), Limits::default()));
         let registry = Registry::default();
-        let wire = LiveWire {
-            trusted: client.clone(),
-            guarded: client.clone(),
-            trusts: |_| true,
-            sessions: registry.clone(),
-        };
+        let wire =
+            LiveWire { trusted: client.clone(), guarded: client.clone(), trusts: |_| true, sessions: registry.clone() };
         let vault = Arc::new(KeyFile::open(folder.path()).unwrap());
         let engine = Engine::new(store.clone(), Arc::new(wire), vault, clock.clone(), config);
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
