@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 /// How long before a death a message may have been taken that is posted again after it: what was on its way to the
 /// store then.
-const WINDOW: Duration = Duration::from_secs(1);
+const WINDOW: Duration = Duration::from_secs(2);
 
 /// How often the binary died in one way, and how many duplicates that made.
 pub(crate) type Duplicates = BTreeMap<String, (usize, usize)>;
