@@ -1,5 +1,6 @@
 //! The engine of this process, on its adapters: the store and the key in the data folder, the wire to the world.
 
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use anyhow::Context as _;
@@ -7,6 +8,7 @@ use sameroom_embedded::{KeyFile, Sqlite, SqliteOptions, SystemClock};
 use sameroom_engine::Engine;
 use sameroom_engine::ports::Clock;
 use sameroom_model::{Account, OwnerId};
+use sameroom_platforms::{Carrier, by_name};
 use sameroom_wire::{Dialer, Guard, HttpClient, Limits, LiveWire, Registry, Trust};
 
 use crate::settings::Settings;
@@ -20,6 +22,8 @@ pub(crate) struct Runtime {
     pub(crate) store: Arc<Sqlite>,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) sessions: Registry,
+    /// Sends requests for what the operator named.
+    pub(crate) http: Arc<HttpClient>,
     /// For connections that the operator named, and for those that others did.
     pub(crate) dialers: [Arc<Dialer>; 2],
 }
@@ -27,7 +31,9 @@ pub(crate) struct Runtime {
 impl Runtime {
     /// Opens the data folder.
     pub(crate) fn open(settings: &Settings) -> anyhow::Result<Self> {
-        std::fs::create_dir_all(&settings.data).with_context(|| {
+        // For the owner's eyes only: links of rooms are in it.
+        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&settings.data);
+        made.with_context(|| {
             format!("the data folder {} can't be made; name another by --data DIR", settings.data.display())
         })?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -45,15 +51,36 @@ impl Runtime {
         let guarded = Arc::new(Guard::new(settings.allow.clone()));
         let sessions = Registry::default();
         let client = |guard: &Arc<Guard>| HttpClient::new(guard.clone(), trust.clone(), Limits::default());
+        let http = Arc::new(client(&trusted));
         let wire = LiveWire {
-            trusted: Arc::new(client(&trusted)),
+            trusted: http.clone(),
             guarded: Arc::new(client(&guarded)),
             trusts: is_operators,
             sessions: sessions.clone(),
         };
         let engine = Engine::new(store.clone(), Arc::new(wire), vault, clock.clone(), settings.engine.clone());
         let dialers = [&trusted, &guarded].map(|guard| Arc::new(Dialer::new(guard.clone(), trust.clone())));
-        Ok(Self { engine, store, clock, sessions, dialers })
+        Ok(Self { engine, store, clock, sessions, http, dialers })
+    }
+
+    /// Sees that the key is the one that the secrets were sealed with (fault F64): found out later, it would look as
+    /// if one platform after the other had failed.
+    pub(crate) async fn check_secrets(&self) -> anyhow::Result<()> {
+        for account in self.engine.accounts(&operator()).await? {
+            self.engine.open_account(&account.id).await.with_context(|| {
+                format!("the secrets of {} on {} can't be opened", account.identity.name, account.endpoint)
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Whether some account is reached by requests.
+    pub(crate) async fn sends_requests(&self) -> anyhow::Result<bool> {
+        let accounts = self.engine.accounts(&operator()).await?;
+        Ok(accounts
+            .iter()
+            .filter_map(|account| by_name(&account.platform))
+            .any(|platform| platform.about().capabilities.carrier == Carrier::Http))
     }
 
     /// The dialer for an account's connections.

@@ -11,10 +11,22 @@ pub(crate) fn resolve(secrets: &Secrets) -> anyhow::Result<Secrets> {
     secrets.expose().map(|(name, value)| Ok((name.to_owned(), resolve_one(name, value)?))).collect()
 }
 
-fn resolve_one(name: &str, value: &str) -> anyhow::Result<String> {
+/// Whether it says where a secret is, rather than being one.
+pub(crate) fn is_reference(value: &str) -> bool {
+    value.starts_with("env:") || value.starts_with("file:")
+}
+
+/// The secret of that name that a reference refers to. What is no reference stays as it is.
+pub(crate) fn resolve_one(name: &str, value: &str) -> anyhow::Result<String> {
     if let Some(variable) = value.strip_prefix("env:") {
-        return std::env::var(variable)
-            .with_context(|| format!("the secret '{name}' is to come from the variable {variable}, which is not set"));
+        let found = std::env::var(variable).with_context(|| {
+            format!("the secret '{name}' is to come from the variable {variable}, which is not set")
+        })?;
+        anyhow::ensure!(
+            !found.is_empty(),
+            "the secret '{name}' is to come from the variable {variable}, which is empty"
+        );
+        return Ok(found);
     }
     if let Some(path) = value.strip_prefix("file:") {
         let size = std::fs::metadata(path)

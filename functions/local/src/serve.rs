@@ -14,17 +14,20 @@ use sameroom_platforms::{Draft, RoomDraft};
 use sameroom_web::LOCAL_ACCOUNT;
 use serde_json::json;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::cli::ServeArgs;
 use crate::connect::{self, Pair};
+use crate::control::{self, Desk, Socket};
 use crate::runtime::{Runtime, operator};
 use crate::settings::Settings;
 use crate::{output, server, supervisor};
 
 /// How long work that is under way may take to finish after we were told to stop.
 const PATIENCE: Duration = Duration::from_secs(9);
+/// Where rooms living here are, as people are told.
+pub(crate) const LOCAL_SITE: &str = "this Sameroom";
 /// The rooms of a newcomer.
 const FIRST_ROOMS: [&str; 2] = ["Kitchen", "Garden"];
 
@@ -44,11 +47,14 @@ pub(crate) fn main(args: &ServeArgs, pairs: Vec<Pair>, json: bool) -> anyhow::Re
 pub(crate) fn logging(filter: &str, json: bool) -> anyhow::Result<()> {
     let filter = tracing_subscriber::EnvFilter::try_new(filter)
         .with_context(|| format!("'{filter}' is not a log filter; write for example warn, or sameroom_engine=debug"))?;
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(output::colours_told());
     if json {
-        builder.json().init()
+        builder.json().init();
     } else {
-        builder.with_target(false).compact().init()
+        builder.with_target(false).compact().init();
     }
     Ok(())
 }
@@ -61,7 +67,9 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
         .public_url
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned());
+    let mut signals = Signals::catch()?;
     let runtime = Arc::new(Runtime::open(&settings)?);
+    runtime.check_secrets().await?;
     for pair in &pairs {
         connect::make(&runtime.engine, &operator(), pair).await?;
     }
@@ -69,14 +77,21 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
     let (stop, stopping) = watch::channel(false);
     let pump = Pump::start(&runtime.engine);
     let sessions = tokio::spawn(supervisor::run(runtime.clone(), json, stopping.clone()));
+    if runtime.sends_requests().await? {
+        let http = runtime.http.clone();
+        // Reading the system's certificates takes a while; the first message need not wait for it.
+        tokio::spawn(async move { http.warm().await });
+    }
+    let desk = Desk { runtime: runtime.clone(), url: Some(base.clone()) };
+    let control = tokio::spawn(control::listen(desk, Socket::bind(&settings.data), stopping.clone()));
     let hint = scene.newcomer.then(try_next);
     let router = sameroom_web::router(runtime.engine.clone(), hint);
     let serving = tokio::spawn(server::run(listener, router, stopping.clone()));
     announce(&settings, &base, &scene, json);
 
     let outcome = tokio::select! {
-        name = told_to_stop() => {
-            tracing::info!(signal = name?, "stopping");
+        name = signals.told() => {
+            tracing::info!(signal = name, "stopping");
             Ok(())
         }
         e = runtime.store.failed() => {
@@ -89,6 +104,7 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
         pump.stop(PATIENCE).await;
         let _ = sessions.await;
         let _ = serving.await;
+        let _ = control.await;
     };
     if tokio::time::timeout(PATIENCE, end).await.is_err() {
         tracing::warn!("not everything ended in time; it comes again after the next start");
@@ -109,13 +125,24 @@ async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     }
 }
 
-async fn told_to_stop() -> anyhow::Result<&'static str> {
-    let mut terminate = signal(SignalKind::terminate()).context("signals can't be listened for")?;
-    let mut interrupt = signal(SignalKind::interrupt()).context("signals can't be listened for")?;
-    Ok(tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    })
+/// The signals that end the program. Caught before it says that it is ready: whoever reads that may send one at once.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn catch() -> anyhow::Result<Self> {
+        let catch = |kind| signal(kind).context("signals can't be listened for");
+        Ok(Self { terminate: catch(SignalKind::terminate())?, interrupt: catch(SignalKind::interrupt())? })
+    }
+
+    async fn told(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
 }
 
 /// What is there to be seen.
@@ -128,9 +155,9 @@ struct Scene {
     local: Vec<Room>,
 }
 
-/// Looks at what is configured; makes the newcomer's rooms when that is nothing.
+/// Looks at what is configured; makes the newcomer's rooms when that is nothing, and never was.
 async fn scene(engine: &Engine) -> anyhow::Result<Scene> {
-    if engine.tubes(&operator()).await?.is_empty() {
+    if engine.accounts(&operator()).await?.is_empty() {
         first_rooms(engine).await?;
     }
     let mut tubes = Vec::new();
@@ -159,24 +186,29 @@ async fn first_rooms(engine: &Engine) -> anyhow::Result<()> {
 
 /// The account that the rooms living here belong to.
 pub(crate) async fn local_account(engine: &Engine) -> anyhow::Result<()> {
-    let draft = Draft {
-        platform: "local",
+    engine.add_account_as(LOCAL_ACCOUNT.into(), &operator(), &local_draft()).await?;
+    Ok(())
+}
+
+/// That account as it is added.
+pub(crate) fn local_draft() -> Draft {
+    Draft {
+        platform: LOCAL_ACCOUNT,
         endpoint: "local:".to_owned(),
         identity: Identity { key: None, name: "Sameroom".to_owned() },
         settings: serde_json::Value::Null,
         secrets: Secrets::default(),
-    };
-    engine.add_account_as(LOCAL_ACCOUNT.into(), &operator(), &draft).await?;
-    Ok(())
+    }
 }
 
 async fn local_room(engine: &Engine, name: &str) -> anyhow::Result<Room> {
-    let draft = RoomDraft {
-        key: token()?.into(),
+    let mut draft = RoomDraft {
+        key: "".into(),
         name: name.to_owned(),
-        site: "this Sameroom".to_owned(),
+        site: LOCAL_SITE.to_owned(),
         settings: serde_json::Value::Null,
     };
+    connect::give_token(engine, &mut draft).await?;
     Ok(engine.add_room(&LOCAL_ACCOUNT.into(), &draft).await?)
 }
 
@@ -191,32 +223,34 @@ fn announce(settings: &Settings, base: &str, scene: &Scene, json: bool) {
     let page = page(base, scene);
     if json {
         let tubes: Vec<_> = scene.tubes.iter().map(|(tube, rooms)| json!({"id": tube.id, "rooms": rooms})).collect();
-        println!("{}", json!({"ready": true, "url": base, "page": page, "tubes": tubes, "data": settings.data}));
+        say!("{}", json!({"ready": true, "url": base, "page": page, "tubes": tubes, "data": settings.data}));
         return;
     }
-    println!("{} is ready on {base}", output::bold("Sameroom"));
+    say!("{} is ready on {base}", output::bold("Sameroom"));
     if let (true, Some(page)) = (scene.newcomer, &page) {
-        println!("\nTwo rooms, already connected. Open this page and type in one of them:\n");
-        println!("  {}\n", output::bold(page));
-        try_next().iter().for_each(|line| println!("{line}"));
+        say!("\nTwo rooms, already connected. Open this page and type in one of them:\n");
+        say!("  {}\n", output::bold(page));
+        for line in try_next() {
+            say!("{line}");
+        }
     } else {
-        println!();
+        say!("");
         for (tube, rooms) in &scene.tubes {
             let name = |room: &Option<Room>| {
                 room.as_ref().map_or_else(|| "(gone)".to_owned(), |room| format!("{} on {}", room.name, room.site))
             };
-            println!("  {} ⇄ {}  {}", name(&rooms[0]), name(&rooms[1]), output::dim(tube.id.as_str()));
+            say!("  {} ⇄ {}  {}", name(&rooms[0]), name(&rooms[1]), output::dim(tube.id.as_str()));
             for end in &tube.ends {
                 if end.room.account.as_str().starts_with("webhook-") {
-                    println!("      {}", output::dim(&format!("POST {base}/hooks/webhook/{}", end.room.account)));
+                    say!("      {}", output::dim(&format!("POST {base}/hooks/webhook/{}", end.room.account)));
                 }
             }
         }
         if let Some(page) = page {
-            println!("\nRooms that live here: {page}");
+            say!("\nRooms that live here: {page}");
         }
     }
-    println!("\n{}", output::dim(&format!("Data: {} · stop with Ctrl-C", settings.data.display())));
+    say!("\n{}", output::dim(&format!("Data: {} · stop with Ctrl-C", settings.data.display())));
 }
 
 fn page(base: &str, scene: &Scene) -> Option<String> {

@@ -156,6 +156,61 @@ impl Settings {
     }
 }
 
+/// A setting as it is in force, and what says so.
+#[derive(Debug)]
+pub(crate) struct Source {
+    pub(crate) name: String,
+    pub(crate) value: String,
+    pub(crate) from: String,
+}
+
+/// Where each setting comes from. Those of the file's sections are listed where the file has them.
+pub(crate) fn sources(args: &ServeArgs, settings: &Settings) -> anyhow::Result<Vec<Source>> {
+    let path = args.config.clone().unwrap_or_else(|| settings.data.join("sameroom.toml"));
+    let file: toml::Table = match std::fs::read_to_string(&path) {
+        Ok(text) => toml::from_str(&text)?,
+        Err(_) => toml::Table::new(),
+    };
+    let own = |value: Option<&Url>| value.map_or_else(|| "(the listen address)".to_owned(), Url::to_string);
+    let none = || "(none)".to_owned();
+    let nets = |nets: &[String]| if nets.is_empty() { none() } else { nets.join(", ") };
+    let mut found = Vec::new();
+    let mut add = |name: &str, flag: Option<String>, value: String| {
+        let variable = format!("SAMEROOM_{}", name.to_ascii_uppercase());
+        let set = std::env::var(&variable).ok();
+        let from = match flag {
+            Some(flag) if set.as_ref() == Some(&flag) => variable,
+            Some(_) => format!("--{}", name.replace('_', "-")),
+            None if file.contains_key(name) => path.display().to_string(),
+            None => "default".to_owned(),
+        };
+        found.push(Source { name: name.to_owned(), value, from });
+    };
+    let shown = |path: &PathBuf| path.display().to_string();
+    add("data", args.data.as_ref().map(shown), settings.data.display().to_string());
+    add("listen", args.listen.map(|address| address.to_string()), settings.listen.to_string());
+    add("public_url", args.public_url.as_ref().map(Url::to_string), own(settings.public_url.as_ref()));
+    add("log", args.log.clone(), settings.log.clone());
+    let allowed = if args.allow_network.is_empty() {
+        let in_file = file.get("allow_network").and_then(toml::Value::as_array).into_iter().flatten();
+        in_file.filter_map(|net| net.as_str().map(str::to_owned)).collect()
+    } else {
+        args.allow_network.clone()
+    };
+    let flag = Some(args.allow_network.join(",")).filter(|nets| !nets.is_empty());
+    add("allow_network", flag, nets(&allowed));
+    let ca = args.ca.as_ref().map(shown);
+    let ca_file = file.get("ca").and_then(toml::Value::as_str).map(str::to_owned);
+    add("ca", ca.clone(), ca.or(ca_file).unwrap_or_else(none));
+    for (section, table) in file.iter().filter_map(|(name, value)| Some((name, value.as_table()?))) {
+        for (name, value) in table {
+            let (name, from) = (format!("{section}.{name}"), path.display().to_string());
+            found.push(Source { name, value: value.to_string(), from });
+        }
+    }
+    Ok(found)
+}
+
 fn engine(relay: RelayFile, rooms: &RoomsFile) -> anyhow::Result<Config> {
     if relay.retry.is_empty() || relay.unreachable.is_empty() {
         bail!("relay.retry and relay.unreachable need at least one wait each, for example [\"5s\", \"1m\"]");

@@ -1,17 +1,17 @@
 //! Holds the connections of accounts whose platform needs one: starts a session for every such account with rooms in
 //! Tubes, tells it which rooms to be in, starts it again should it fail, and takes in what it hears.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sameroom_engine::Engine;
 use sameroom_engine::ports::Unavailable;
-use sameroom_model::{AccountId, AccountState, Availability, Event, EventKind, Identity, RoomKey, RoomRef};
+use sameroom_model::{Account, AccountId, AccountState, Availability, Event, EventKind, Identity, RoomKey, RoomRef};
 use sameroom_platforms::{Carrier, by_name};
 use sameroom_wire::{Ended, Handle, Sink, spawn};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use crate::output;
@@ -23,15 +23,16 @@ const RESTART: Duration = Duration::from_secs(5);
 /// Keeps sessions running until told to stop, then stops them.
 pub(crate) async fn run(runtime: Arc<Runtime>, quiet: bool, mut stopping: watch::Receiver<bool>) {
     let mut changes = runtime.engine.changes();
-    let mut watched: BTreeMap<AccountId, JoinHandle<()>> = BTreeMap::new();
+    let mut held = Held::default();
     while !*stopping.borrow() {
         changes.borrow_and_update();
-        watched.retain(|_, watch| !watch.is_finished());
-        if let Err(e) = refresh(&runtime, quiet, &mut watched).await {
+        held.watched.retain(|_, (watch, _)| !watch.is_finished());
+        if let Err(e) = refresh(&runtime, quiet, &mut held).await {
             tracing::error!(error = %e, "which connections to hold can't be read");
         }
         tokio::select! {
             _ = changes.changed() => {}
+            () = held.ending.gone.notified() => {}
             // A session that ended is started again at the next look.
             () = tokio::time::sleep(RESTART) => {}
             _ = stopping.changed() => {}
@@ -44,11 +45,36 @@ pub(crate) async fn run(runtime: Arc<Runtime>, quiet: bool, mut stopping: watch:
     }
 }
 
-async fn refresh(
-    runtime: &Arc<Runtime>,
-    quiet: bool,
-    watched: &mut BTreeMap<AccountId, JoinHandle<()>>,
-) -> Result<(), Unavailable> {
+/// The sessions that were started.
+#[derive(Default)]
+struct Held {
+    /// Who looks after each, and the account as it was then.
+    watched: BTreeMap<AccountId, (JoinHandle<()>, Account)>,
+    ending: Arc<Ending>,
+}
+
+/// The sessions that were told to end. An account is connected again only once its old session is gone.
+#[derive(Default)]
+struct Ending {
+    accounts: Mutex<BTreeSet<AccountId>>,
+    gone: Notify,
+}
+
+impl Held {
+    /// Whether the account is another one by now than the session knows.
+    fn outdated(&self, account: &Account) -> bool {
+        let same = |known: &Account| known.settings == account.settings && known.secrets == account.secrets;
+        self.watched.get(&account.id).is_some_and(|(_, known)| !same(known))
+    }
+}
+
+impl Ending {
+    fn accounts(&self) -> MutexGuard<'_, BTreeSet<AccountId>> {
+        self.accounts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn refresh(runtime: &Arc<Runtime>, quiet: bool, held: &mut Held) -> Result<(), Unavailable> {
     for account in runtime.engine.accounts(&operator()).await? {
         let holds = by_name(&account.platform)
             .is_some_and(|platform| platform.about().capabilities.carrier == Carrier::Session);
@@ -57,12 +83,19 @@ async fn refresh(
         }
         let rooms = runtime.engine.joined(&account.id).await?;
         match runtime.sessions.get(&account.id) {
-            Some(handle) if rooms.is_empty() => {
+            Some(handle) if rooms.is_empty() || held.outdated(&account) => {
                 runtime.sessions.remove(&account.id);
-                tokio::spawn(async move { handle.stop().await });
+                held.watched.remove(&account.id);
+                held.ending.accounts().insert(account.id.clone());
+                let ending = held.ending.clone();
+                tokio::spawn(async move {
+                    handle.stop().await;
+                    ending.accounts().remove(&account.id);
+                    ending.gone.notify_one();
+                });
             }
             Some(handle) => handle.rooms(rooms),
-            None if rooms.is_empty() => {}
+            None if rooms.is_empty() || held.ending.accounts().contains(&account.id) => {}
             None => {
                 let Some(opened) = runtime.engine.open_account(&account.id).await? else { continue };
                 let Some(platform) = by_name(&account.platform) else { continue };
@@ -72,7 +105,8 @@ async fn refresh(
                 let handle = spawn(session, sink, runtime.dialer(&account), runtime.clock.clone());
                 handle.rooms(rooms);
                 runtime.sessions.insert(account.id.clone(), handle.clone());
-                watched.insert(account.id.clone(), tokio::spawn(outlive(runtime.clone(), account.id, handle)));
+                let watch = tokio::spawn(outlive(runtime.clone(), account.id.clone(), handle));
+                held.watched.insert(account.id.clone(), (watch, opened.account));
             }
         }
     }
@@ -124,7 +158,7 @@ impl Sink for Ear {
         if let Availability::Closed(why) = availability {
             tracing::warn!(room = %room.key, account = %self.name, why, "a room can't be used");
             if !self.quiet {
-                eprintln!("{} {}: {why}", output::bad("✗"), room.key);
+                tell!("{} {}: {why}", output::mark_told(false, "✗"), room.key);
             }
         }
         let at = self.engine.clock().now();
@@ -158,9 +192,9 @@ impl Ear {
             return;
         }
         match state {
-            AccountState::Ok => eprintln!("{} connected: {}", output::good("✓"), self.name),
-            AccountState::Trouble(why) if news => eprintln!("{} {}: {why}", output::bad("…"), self.name),
-            AccountState::NeedsOwner(why) if news => eprintln!("{} {}: {why}", output::bad("✗"), self.name),
+            AccountState::Ok => tell!("{} connected: {}", output::mark_told(true, "✓"), self.name),
+            AccountState::Trouble(why) if news => tell!("{} {}: {why}", output::mark_told(false, "…"), self.name),
+            AccountState::NeedsOwner(why) if news => tell!("{} {}: {why}", output::mark_told(false, "✗"), self.name),
             AccountState::Trouble(_) | AccountState::NeedsOwner(_) => {}
         }
     }

@@ -131,11 +131,7 @@ impl Engine {
     }
 
     /// `None`: the job can't be read.
-    async fn begin_job(
-        &self,
-        job: &Leased,
-        way: &mut Option<Way>,
-    ) -> Result<Option<(Delivery, Begun)>, Unavailable> {
+    async fn begin_job(&self, job: &Leased, way: &mut Option<Way>) -> Result<Option<(Delivery, Begun)>, Unavailable> {
         let Some(mut delivery) = decode(job) else { return Ok(None) };
         let row = self.lane_row(&delivery.lane).await?;
         if let Some(kept) = row

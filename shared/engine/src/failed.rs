@@ -122,8 +122,15 @@ impl Engine {
         if serde_json::from_slice::<Job>(&body).ok().is_none_or(|job| job.v != Job::VERSION) {
             return Ok(Err(letter.why.clone()));
         }
-        let job =
-            NewJob { queue, group: group.to_owned(), dedup: None, body, attempts: 0, maybe: true, delay: Duration::ZERO };
+        let job = NewJob {
+            queue,
+            group: group.to_owned(),
+            dedup: None,
+            body,
+            attempts: 0,
+            maybe: true,
+            delay: Duration::ZERO,
+        };
         loop {
             let mut commit = Commit {
                 writes: vec![Write::Delete { key: key.clone(), when: When::Version(version) }],
@@ -164,20 +171,24 @@ impl Engine {
         };
         let owner = known.map_or_else(|| OwnerId::from("operator"), |account| account.owner);
         let body = data_encoding::BASE64.encode(body);
-        Ok(self.keep(&owner, Letter {
-            id: String::new(),
-            at: self.inner.clock.now(),
-            why: why.to_owned(),
-            account: account.unwrap_or_else(|| AccountId::from("")),
-            path: String::new(),
-            headers: Vec::new(),
-            body,
-            job: Some((queue, group.to_owned())),
-        }))
+        Ok(self.keep(
+            &owner,
+            Letter {
+                id: String::new(),
+                at: self.inner.clock.now(),
+                why: why.to_owned(),
+                account: account.unwrap_or_else(|| AccountId::from("")),
+                path: String::new(),
+                headers: Vec::new(),
+                body,
+                job: Some((queue, group.to_owned())),
+            },
+        ))
     }
 
     fn keep(&self, owner: &OwnerId, mut letter: Letter) -> Write {
-        letter.id = keys::failed_sort(letter.at, &keys::digest(&[letter.account.as_str(), &letter.body]));
+        let group = letter.job.as_ref().map_or("", |(_, group)| group);
+        letter.id = keys::failed_sort(letter.at, &keys::digest(&[letter.account.as_str(), &letter.body, group]));
         let key = Key { partition: keys::letters_partition(owner), sort: letter.id.clone() };
         rows::put(key, &letter, letter.at.checked_add(self.inner.config.keep_failed).ok(), When::Always)
     }
@@ -201,20 +212,23 @@ impl Engine {
         request: &http::Request<Bytes>,
         why: &str,
     ) -> Write {
-        self.keep(owner, Letter {
-            id: String::new(),
-            at: self.inner.clock.now(),
-            why: why.to_owned(),
-            account: account.clone(),
-            path: request.uri().to_string(),
-            headers: request
-                .headers()
-                .iter()
-                .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
-                .collect(),
-            body: data_encoding::BASE64.encode(request.body()),
-            job: None,
-        })
+        self.keep(
+            owner,
+            Letter {
+                id: String::new(),
+                at: self.inner.clock.now(),
+                why: why.to_owned(),
+                account: account.clone(),
+                path: request.uri().to_string(),
+                headers: request
+                    .headers()
+                    .iter()
+                    .filter_map(|(name, value)| Some((name.to_string(), value.to_str().ok()?.to_owned())))
+                    .collect(),
+                body: data_encoding::BASE64.encode(request.body()),
+                job: None,
+            },
+        )
     }
 
     async fn page<T: serde::de::DeserializeOwned>(

@@ -368,11 +368,8 @@ impl Engine {
     }
 
     fn new_tube(&self, owners: [&OwnerId; 2], rooms: [&RoomRef; 2], made_by: MadeBy) -> Tube {
-        let end = |at: usize| TubeEnd {
-            room: rooms[at].clone(),
-            owner: owners[at].clone(),
-            direction: Direction::Both,
-        };
+        let end =
+            |at: usize| TubeEnd { room: rooms[at].clone(), owner: owners[at].clone(), direction: Direction::Both };
         Tube {
             id: tube_id(rooms[0], rooms[1]),
             ends: [end(0), end(1)],

@@ -44,7 +44,8 @@ struct State {
 }
 
 impl Watched {
-    pub(super) fn new(inner: Arc<dyn Store>, counts_idle: bool) -> Arc<Self> {
+    /// Around a store. `counts_idle`: it is one in memory, and [`Watched::quiet`] is wanted.
+    pub fn new(inner: Arc<dyn Store>, counts_idle: bool) -> Arc<Self> {
         let (turn, stirred) = (watch::Sender::new(1), watch::Sender::new(0));
         Arc::new(Self { inner, counts_idle, state: Mutex::default(), turn, stirred })
     }
@@ -97,8 +98,15 @@ impl Watched {
         }
     }
 
+    /// All leases are forgotten, as by a restart.
+    pub fn restarted(&self) {
+        self.lock().under_way.clear();
+        self.lock().idle.clear();
+        self.turned();
+    }
+
     /// What may make a job leasable has happened.
-    pub(super) fn turned(&self) {
+    pub fn turned(&self) {
         self.turn.send_modify(|n| *n += 1);
         stir(&self.stirred);
     }

@@ -8,6 +8,7 @@
 //! future are flagged `maybe`: a lease has at most 64, so no job that was in a worker's hands is missed. That is an
 //! upper bound: those that were merely first in line are flagged too.
 
+mod cache;
 mod checkpoint;
 mod errors;
 mod inbox;

@@ -162,19 +162,19 @@ impl Queues {
     }
 
     /// Claims a receipt for a commit. `false` if that job is not leased, or is being settled already.
-    pub(super) fn claim(&mut self, receipt: &Receipt) -> bool {
+    pub(super) fn claim(&mut self, receipt: Receipt) -> bool {
         self.leases.get_mut(&receipt.0).is_some_and(|lease| !std::mem::replace(&mut lease.settling, true))
     }
 
     /// Gives a claim back: the commit did nothing.
-    pub(super) fn unclaim(&mut self, receipt: &Receipt) {
+    pub(super) fn unclaim(&mut self, receipt: Receipt) {
         if let Some(lease) = self.leases.get_mut(&receipt.0) {
             lease.settling = false;
         }
     }
 
     /// Settles a leased job, after the commit that says so. The group is free again with its last one.
-    pub(super) fn settled(&mut self, receipt: &Receipt, what: &Settled, now: Instant, woken: &mut Woken) {
+    pub(super) fn settled(&mut self, receipt: Receipt, what: &Settled, now: Instant, woken: &mut Woken) {
         let Some(Lease { queue: name, group: index, mut job, .. }) = self.leases.remove(&receipt.0) else { return };
         let queue = &mut self.both[place(name)];
         let group = &mut queue.groups[index];
@@ -470,8 +470,8 @@ mod tests {
                 self.disk.remove(&id);
                 Settled::Done
             };
-            assert!(self.queues.claim(&Receipt(id as u64)) && !self.queues.claim(&Receipt(id as u64)));
-            self.queues.settled(&Receipt(id as u64), &settled, now, &mut Woken::default());
+            assert!(self.queues.claim(Receipt(id as u64)) && !self.queues.claim(Receipt(id as u64)));
+            self.queues.settled(Receipt(id as u64), &settled, now, &mut Woken::default());
         }
 
         fn read(&self, page: &Page) -> Vec<Job> {

@@ -12,9 +12,13 @@ use bytes::Bytes;
 use rusqlite::{Connection, OptionalExtension, params};
 use sameroom_engine::ports::{Census, Key, QueueName, Row, Unavailable};
 
+use super::cache::{Cache, Entry};
 use super::errors::unavailable;
 use super::queues::{Job, Page, place};
 use super::{TALLIES, lock, schema};
+
+/// How many rows are read of a partition to find out whether it is small enough to be kept in memory.
+const WHOLE: usize = 65;
 
 /// Read-only connections that nobody uses just now. There are never more in use than there are threads.
 #[derive(Debug)]
@@ -22,12 +26,13 @@ pub(super) struct Readers {
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     keep: usize,
+    pub(super) cache: Cache,
 }
 
 impl Readers {
     pub(super) fn new(path: &Path) -> Self {
         let keep = std::thread::available_parallelism().map_or(4, |count| count.get() + 2);
-        Self { path: path.to_owned(), idle: Mutex::default(), keep }
+        Self { path: path.to_owned(), idle: Mutex::default(), keep, cache: Cache::default() }
     }
 
     /// Lends a connection for the time of one read.
@@ -50,6 +55,10 @@ impl Readers {
 
     /// The row of that key, unless it expired by `now`, in microseconds.
     pub(super) fn get(&self, key: &Key, now: i64) -> Result<Option<Row>, Unavailable> {
+        if let Ok(kept) = self.cache.get(&key.partition) {
+            let found = kept.iter().find(|entry| entry.sort == key.sort && lives(entry, now));
+            return Ok(found.map(|entry| entry.row.clone()));
+        }
         self.read(|connection| {
             let sql = "SELECT body, version FROM rows
                        WHERE partition = ?1 AND sort = ?2 AND (expires IS NULL OR expires > ?3)";
@@ -70,6 +79,36 @@ impl Readers {
         limit: usize,
         now: i64,
     ) -> Result<Vec<(String, Row)>, Unavailable> {
+        let begins = after.is_none_or(|after| after < prefix);
+        let kept = match self.cache.get(partition) {
+            Ok(kept) => Some(kept),
+            Err(stamp) if begins && prefix.is_empty() => {
+                let rows = self.rows(partition, "", None, WHOLE, i64::MIN)?;
+                let whole = rows.len() < WHOLE;
+                whole.then(|| self.cache.put(partition, stamp, rows))
+            }
+            Err(_) => None,
+        };
+        let rows = match &kept {
+            Some(kept) => &**kept,
+            None => &self.rows(partition, prefix, after, limit, now)?,
+        };
+        let wanted = rows.iter().filter(|entry| {
+            entry.sort.starts_with(prefix) && after.is_none_or(|after| *entry.sort > *after) && lives(entry, now)
+        });
+        Ok(wanted.take(limit).map(|entry| (entry.sort.clone(), entry.row.clone())).collect())
+    }
+
+    /// The rows of a partition whose sort keys begin with `prefix` and come after `after`, without those that
+    /// had expired by `now`.
+    fn rows(
+        &self,
+        partition: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
+        now: i64,
+    ) -> Result<Vec<Entry>, Unavailable> {
         // All that begin with a prefix follow each other; so we start at the first and stop at the first that doesn't.
         let (sql, from) = match after {
             Some(after) if after >= prefix => (
@@ -91,8 +130,13 @@ impl Readers {
                 if !row.get_ref(0)?.as_str()?.starts_with(prefix) {
                     break;
                 }
-                if row.get::<_, Option<i64>>(3)?.is_none_or(|expires| expires > now) {
-                    found.push((row.get(0)?, Row { body: row.get(1)?, version: row.get::<_, i64>(2)? as u64 }));
+                let entry = Entry {
+                    sort: row.get(0)?,
+                    row: Row { body: row.get(1)?, version: row.get::<_, i64>(2)? as u64 },
+                    expires: row.get(3)?,
+                };
+                if lives(&entry, now) {
+                    found.push(entry);
                 }
             }
             Ok(found)
@@ -159,4 +203,8 @@ impl Readers {
     pub(super) fn copy(&self, target: &str) -> Result<(), Unavailable> {
         self.read(|connection| connection.execute("VACUUM INTO ?1", [target]).map(|_| ()))
     }
+}
+
+fn lives(entry: &Entry, now: i64) -> bool {
+    entry.expires.is_none_or(|expires| expires > now)
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use sameroom_engine::failpoint::failpoint;
-use sameroom_engine::ports::{CommitError, Committed, QueueName, Tally, Unavailable};
+use sameroom_engine::ports::{CommitError, Committed, QueueName, Tally, Unavailable, Write};
 use tokio::sync::oneshot;
 
 use super::errors::{Failure, failure};
@@ -115,6 +115,7 @@ impl Writer {
         match self.transact(statements, now.as_microsecond()) {
             Ok(()) => {
                 failpoint("post_commit");
+                self.forget();
                 self.publish(now.as_microsecond());
                 for (request, answer) in self.batch.drain(..).zip(self.answers.drain(..)) {
                     // Whoever asked may be gone. It happened all the same.
@@ -130,15 +131,15 @@ impl Writer {
         let mut queues = lock(&self.shared.queues);
         self.answers.clear();
         for Request { commit, .. } in &mut self.batch {
-            let refused = commit.done.iter().position(|receipt| !queues.claim(receipt));
+            let refused = commit.done.iter().position(|receipt| !queues.claim(*receipt));
             self.answers.push(match refused {
                 None => {
                     // What is settled already does not come again.
-                    commit.again.retain(|again| queues.claim(&again.receipt));
+                    commit.again.retain(|again| queues.claim(again.receipt));
                     Ok(Committed::default())
                 }
                 Some(count) => {
-                    commit.done.iter().take(count).for_each(|receipt| queues.unclaim(receipt));
+                    commit.done.iter().take(count).for_each(|receipt| queues.unclaim(*receipt));
                     let why = "a job is done that is not under lease, or was settled: this is a mistake of ours";
                     Err(CommitError::Unavailable(Unavailable::new(why)))
                 }
@@ -196,6 +197,15 @@ impl Writer {
         Ok(())
     }
 
+    /// Drops what is in memory of partitions that were written to, before anybody is answered.
+    fn forget(&self) {
+        let done = self.batch.iter().zip(&self.answers).filter(|(_, answer)| answer.is_ok());
+        for write in done.flat_map(|(request, _)| &request.commit.writes) {
+            let (Write::Put { key, .. } | Write::Delete { key, .. }) = write;
+            self.shared.readers.cache.drop(&key.partition);
+        }
+    }
+
     /// Tells the queues in memory what is on the disk now.
     fn publish(&mut self, accepted: i64) {
         let mut woken = Woken::default();
@@ -216,11 +226,11 @@ impl Writer {
                     }
                 }
                 for receipt in &commit.done {
-                    queues.settled(receipt, &Settled::Done, now, &mut woken);
+                    queues.settled(*receipt, &Settled::Done, now, &mut woken);
                 }
                 for again in &commit.again {
                     let settled = Settled::Again { after: again.after, counts: again.counts, maybe: again.maybe };
-                    queues.settled(&again.receipt, &settled, now, &mut woken);
+                    queues.settled(again.receipt, &settled, now, &mut woken);
                 }
             }
         }
@@ -331,7 +341,7 @@ fn unclaim(queues: &mut super::queues::Queues, commit: &sameroom_engine::ports::
         .done
         .iter()
         .chain(commit.again.iter().map(|again| &again.receipt))
-        .for_each(|receipt| queues.unclaim(receipt));
+        .for_each(|receipt| queues.unclaim(*receipt));
 }
 
 /// How many rows to look at now: a few always, and what was written since, but not all at once.

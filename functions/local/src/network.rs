@@ -1,1 +1,0 @@
-//! The network file (being written).
