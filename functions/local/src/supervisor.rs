@@ -181,6 +181,14 @@ impl Sink for Ear {
 impl Ear {
     fn say(&self, state: &AccountState, news: bool) {
         if self.quiet {
+            // Programs read it from the log.
+            match state {
+                AccountState::Ok => tracing::info!(account = %self.name, "connected"),
+                AccountState::Trouble(why) | AccountState::NeedsOwner(why) if news => {
+                    tracing::warn!(account = %self.name, why, "an account can't be used");
+                }
+                AccountState::Trouble(_) | AccountState::NeedsOwner(_) => {}
+            }
             return;
         }
         match state {

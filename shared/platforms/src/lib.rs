@@ -1,4 +1,4 @@
-//! Chat platforms as pure protocol. One folder a platform; one line in [`platforms!`] registers it.
+//! Chat platforms as pure protocol. One folder a platform; one line in `platforms!` registers it.
 //!
 //! No sockets, no clock, no async, no randomness: time, bytes and seeds are arguments. What a platform is asked to do
 //! is the contract in [`contract`]; what it can do is data in [`capabilities`].

@@ -168,6 +168,7 @@ pub(crate) fn deliveries(fixture: &Fixture) -> Vec<(&'static str, Delivery)> {
     };
     let quote = Quote {
         origin: Some(MessageKey::from("m0")),
+        root: None,
         key: Some(MessageKey::from(fixture.message)),
         thread: None,
         author: Some("Grace".to_owned()),

@@ -15,7 +15,7 @@ pub fn write(text: &Text) -> String {
     write_as(text, &Markup::MRKDWN)
 }
 
-/// As [`write`], but mentions of people and rooms are written as `<@key>` and `<#key>`, and reach them. Groups and
+/// As [`write()`], but mentions of people and rooms are written as `<@key>` and `<#key>`, and reach them. Groups and
 /// everybody never do.
 pub fn write_with_mentions(text: &Text) -> String {
     write_as(text, &Markup::MRKDWN_MENTIONS)

@@ -51,7 +51,8 @@ fn tls_cause(error: &rustls::Error) -> String {
         InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
             "its certificate is not valid yet".into()
         }
-        InvalidCertificate(CertificateError::UnknownIssuer) => {
+        // A bad signature: the CA that was given has the issuer's name, and another key.
+        InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "its certificate is from an issuer that is not trusted here; the operator can trust a CA file".into()
         }
         InvalidMessage(_) => "it does not speak TLS on that port".into(),

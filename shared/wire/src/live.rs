@@ -78,8 +78,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_delivery_to_an_account_without_a_connection_comes_again() {
-        let http = HttpClient::new(loopback(), Arc::default(), crate::Limits::default());
-        let wire = LiveWire { http: Arc::new(http), sessions: Registry::default() };
+        let http = Arc::new(HttpClient::new(loopback(), Arc::default(), crate::Limits::default()));
+        let sessions = Registry::default();
+        let wire = LiveWire { trusted: http.clone(), guarded: http, trusts: |_| true, sessions };
         let room = RoomRef { account: "a".into(), key: "r".into() };
         let delivery = Delivery {
             id: "d".into(),

@@ -95,9 +95,17 @@ struct Job {
 }
 
 impl Handle {
-    /// Says in which rooms to be: all of them. If called again before the session took them, the last call counts.
+    /// Says in which rooms to be: all of them. If called again before the session took them, the last call counts. The
+    /// same rooms again are no news: a session tries anew what it was refused when it is told, and whoever calls this at
+    /// every look at the configuration must not make it hammer at closed doors.
     pub fn rooms(&self, rooms: Vec<Joined>) {
-        self.0.rooms.send_replace(Some(rooms));
+        self.0.rooms.send_if_modified(|told| {
+            let news = told.as_ref().is_none_or(|told| !same(told, &rooms));
+            if news {
+                *told = Some(rooms);
+            }
+            news
+        });
     }
 
     /// Hands over a delivery. See [`Wire::session`](sameroom_engine::ports::Wire::session).
@@ -145,6 +153,12 @@ impl fmt::Debug for Handle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handle").field("ended", &*self.0.ended.borrow()).finish_non_exhaustive()
     }
+}
+
+/// Whether these are the same rooms. What was last seen there is the session's to know, once it runs.
+fn same(told: &[Joined], now: &[Joined]) -> bool {
+    let what = |room: &Joined| (room.key.clone(), room.name.clone(), room.settings.clone());
+    told.len() == now.len() && told.iter().zip(now).all(|(told, now)| what(told) == what(now))
 }
 
 fn busy() -> Outcome {

@@ -212,11 +212,11 @@ impl IrcSession {
         let wait = match end {
             End::Secure => SignedDuration::ZERO,
             End::Network(why) => {
-                self.tell_trouble(format!("{}: {why}; connecting again", self.place()));
+                self.tell_trouble(format!("{}; connecting again", self.of_place(&why)));
                 self.soon(&mut outage, now)
             }
             End::Refused { why, wait } => {
-                self.tell_trouble(format!("{}: {why}; connecting again later", self.place()));
+                self.tell_trouble(format!("{}; connecting again later", self.of_place(&why)));
                 outage.refusals += 1;
                 let longest = wait.saturating_mul(1 << outage.refusals.min(4)).clamp(wait, 30 * MINUTE);
                 self.random.millis(wait, longest.max(wait))
@@ -262,6 +262,12 @@ impl IrcSession {
         if self.parked.is_none() {
             self.tell_state(AccountState::Trouble(why));
         }
+    }
+
+    /// A sentence that names the server: those about opening a connection do already.
+    fn of_place(&self, why: &str) -> String {
+        let named = self.endpoint.as_ref().is_ok_and(|endpoint| why.starts_with(&endpoint.host));
+        if named { why.to_owned() } else { format!("{}: {why}", self.place()) }
     }
 
     /// The server's name, for sentences.

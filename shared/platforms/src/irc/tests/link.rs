@@ -43,6 +43,18 @@ fn a_lost_connection_is_soon_back_and_the_first_minute_is_quick() {
 }
 
 #[test]
+fn the_server_is_named_once() {
+    for (words, expected) in [
+        ("irc.test:6667: the connection was refused", "irc.test:6667: the connection was refused; connecting again"),
+        ("connection reset by peer", "irc.test: connection reset by peer; connecting again"),
+    ] {
+        let mut irc = plain();
+        irc.handle(Input::Closed(words));
+        assert_eq!(irc.states.pop_back(), Some(AccountState::Trouble(expected.to_owned())));
+    }
+}
+
+#[test]
 fn jitter_is_the_seed_s() {
     let waits = || {
         let mut irc = plain();

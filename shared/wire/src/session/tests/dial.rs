@@ -67,6 +67,7 @@ async fn f56_a_connection_by_tls_trusts_its_own_ca_and_no_other_name() {
     for (host, tls, expected) in [
         ("other.example", own, "its certificate is for another name"),
         ("irc.example", Tls::default(), "its certificate is from an issuer that is not trusted here"),
+        ("irc.example", Tls { ca: Some(TestCa::new().pem()), client: None }, "from an issuer that is not trusted here"),
         ("irc.example", Tls { ca: Some("no pem".into()), client: None }, "there is no PEM certificate"),
     ] {
         let why = connects(host, port, tls).await.unwrap_err();

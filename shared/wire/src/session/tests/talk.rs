@@ -117,3 +117,16 @@ async fn f46_time_never_goes_back_and_follows_a_machine_that_slept() {
     assert!(steady.instant(start + Duration::from_mins(1)) <= tokio::time::Instant::now());
     assert!(steady.instant(Timestamp::MAX) > tokio::time::Instant::now());
 }
+
+#[tokio::test]
+async fn f36_the_same_rooms_told_again_are_no_news() {
+    let stage = Stage::new().await;
+    let mut peer = stage.accepts().await;
+    // As a supervisor does at every look, with other marks each time.
+    for mark in ["m1", "m2"] {
+        stage.handle.rooms(vec![Joined { seen: Some(mark.into()), ..joined("one") }]);
+        sleep(Duration::from_millis(20)).await;
+    }
+    stage.handle.rooms(vec![joined("one"), joined("two")]);
+    peer.hears("ROOMS one,two").await;
+}
