@@ -72,7 +72,11 @@ fn a_retry_is_the_same_message_and_anything_else_is_another() {
     let (again, _) = post(ROOM, (ADA, "Ada Lovelace"), "c1");
     assert_eq!(again.id, event.id);
     let elsewhere = ROOM.replace('q', "p");
-    for other in [post(ROOM, (ADA, "Ada"), "c2"), post(ROOM, ("browser-secret-0002", "Ada"), "c1"), post(&elsewhere, (ADA, "Ada"), "c1")] {
+    for other in [
+        post(ROOM, (ADA, "Ada"), "c2"),
+        post(ROOM, ("browser-secret-0002", "Ada"), "c1"),
+        post(&elsewhere, (ADA, "Ada"), "c1"),
+    ] {
         assert_ne!(other.0.id, event.id);
     }
 }
@@ -96,7 +100,10 @@ fn only_its_author_changes_a_message_and_anybody_reacts() {
 
 #[test]
 fn the_browser_s_secret_stays_here() {
-    for deed in [json!({ "type": "post", "id": "c1", "text": "hi" }), json!({ "type": "react", "id": "c1", "key": "k", "emoji": "🎉" })] {
+    for deed in [
+        json!({ "type": "post", "id": "c1", "text": "hi" }),
+        json!({ "type": "react", "id": "c1", "key": "k", "emoji": "🎉" }),
+    ] {
         let (event, reply) = does(ROOM, (ADA, "Ada"), deed).unwrap();
         assert!(!format!("{event:?}{reply}").contains(ADA));
     }
@@ -105,10 +112,11 @@ fn the_browser_s_secret_stays_here() {
 
 #[test]
 fn an_emote_and_markup_are_read() {
-    let read = |text| match does(ROOM, (ADA, "Ada"), json!({ "type": "post", "id": "c1", "text": text })).unwrap().0.kind {
-        EventKind::Posted(message) => (message.emote, message.body.words()),
-        _ => panic!(),
-    };
+    let read =
+        |text| match does(ROOM, (ADA, "Ada"), json!({ "type": "post", "id": "c1", "text": text })).unwrap().0.kind {
+            EventKind::Posted(message) => (message.emote, message.body.words()),
+            _ => panic!(),
+        };
     assert_eq!(read("  /me waves\n"), (true, "waves".to_owned()));
     assert_eq!(read("/mess"), (false, "/mess".to_owned()));
     assert_eq!(read("**bold**"), (false, "bold".to_owned()));
@@ -125,7 +133,11 @@ fn what_does_not_do_is_said_in_a_sentence() {
     insta::assert_snapshot!(why(json!({ "type": "shout", "id": "c" })), @"The request does not fit at line 1, column 75.");
     let named = |name: &str| does(ROOM, (ADA, name), json!({ "type": "post", "id": "c", "text": "x" })).map(|_| ());
     for name in ["", "  ", "\u{202e}\u{200b}", &"x".repeat(33), &"e\u{301}".repeat(400)] {
-        assert_eq!(named(name), Err(Rejected::Malformed("Choose a name of 1 to 32 characters.".to_owned())), "{name:?}");
+        assert_eq!(
+            named(name),
+            Err(Rejected::Malformed("Choose a name of 1 to 32 characters.".to_owned())),
+            "{name:?}"
+        );
     }
     assert_eq!(named(&"e\u{301}".repeat(32)), Ok(()), "as people count them");
     let guest = does(ROOM, ("short", "Ada"), json!({ "type": "post", "id": "c", "text": "x" }));

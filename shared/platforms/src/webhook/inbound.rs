@@ -107,7 +107,8 @@ fn message(words: &Words<'_>, default_key: Option<&str>) -> Result<Message, Reje
         }
         (None, None, None) => Text::default(),
     };
-    let key_of = |field, key: &Option<Str<'_>>| key.as_deref().map(|key| short(field, key).map(MessageKey::from)).transpose();
+    let key_of =
+        |field, key: &Option<Str<'_>>| key.as_deref().map(|key| short(field, key).map(MessageKey::from)).transpose();
     Ok(Message {
         key: short("message.id", key)?.into(),
         body,

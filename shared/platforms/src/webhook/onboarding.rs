@@ -16,8 +16,12 @@ const BAD_SECRET: &str = "The secret is not usable: after whsec_ must come base6
 
 pub(super) fn locate(url: &Url) -> Result<Located, BadUrl> {
     let bad = |why: &str| BadUrl(why.to_owned());
-    let address = url.as_str().strip_prefix("webhook+").ok_or_else(|| bad("A webhook's URL begins with webhook+https:// or webhook+http://."))?;
-    let mut endpoint = Url::parse(address).map_err(|error| BadUrl(format!("The webhook's URL is not one: {error}.")))?;
+    let address = url
+        .as_str()
+        .strip_prefix("webhook+")
+        .ok_or_else(|| bad("A webhook's URL begins with webhook+https:// or webhook+http://."))?;
+    let mut endpoint =
+        Url::parse(address).map_err(|error| BadUrl(format!("The webhook's URL is not one: {error}.")))?;
     let room = match endpoint.fragment() {
         None | Some("") => DEFAULT_ROOM.to_owned(),
         Some(fragment) => percent_decode_str(fragment)
@@ -56,8 +60,20 @@ fn form() -> Form {
     Form {
         title: "Connect anything that speaks Standard Webhooks.",
         fields: vec![
-            field("url", "Address", "Where messages are posted to, for example https://example.com/hooks/chat.", false, false),
-            field("secret", "Secret", "Both sides sign with it. Make one: whsec_ and what `openssl rand -base64 32` prints.", false, true),
+            field(
+                "url",
+                "Address",
+                "Where messages are posted to, for example https://example.com/hooks/chat.",
+                false,
+                false,
+            ),
+            field(
+                "secret",
+                "Secret",
+                "Both sides sign with it. Make one: whsec_ and what `openssl rand -base64 32` prints.",
+                false,
+                true,
+            ),
             field("secret_next", "Next secret", "Also accepted from them, while you change secrets.", true, true),
         ],
     }

@@ -13,11 +13,10 @@ use sameroom_model::{
 use sameroom_text::{markdown, plain, split};
 use sha2::{Digest, Sha256};
 
+use super::LIMIT;
 use super::signature::{self, SECRETS};
 use super::wire::{File, Kind, Payload, Person, Quoted, Reply, Source, Str, Words};
-use super::LIMIT;
 use crate::answers::retry_after;
-
 
 pub(super) fn render(account: &Opened, delivery: &Delivery, now: Timestamp) -> Result<Vec<Request<Bytes>>, Outcome> {
     let key = account
@@ -220,7 +219,8 @@ fn webhook_id(delivery: &Delivery, part: usize) -> String {
 
 /// A name for a room that tells nothing of its key.
 fn opaque(room: &RoomRef) -> String {
-    let digest = Sha256::new_with_prefix(room.account.as_str()).chain_update([0]).chain_update(room.key.as_str()).finalize();
+    let digest =
+        Sha256::new_with_prefix(room.account.as_str()).chain_update([0]).chain_update(room.key.as_str()).finalize();
     URL_SAFE_NO_PAD.encode(&digest[..12])
 }
 

@@ -59,8 +59,19 @@ fn fixture() -> Fixture {
 /// The examples of the README that come in, named by type and place.
 fn examples() -> Vec<(&'static str, String)> {
     let names = [
-        "least", "posted", "edited", "deleted", "reaction_added", "reaction_removed", "room_renamed", "room_closed",
-        "room_opened", "member_joined", "member_left", "member_removed", "member_renamed",
+        "least",
+        "posted",
+        "edited",
+        "deleted",
+        "reaction_added",
+        "reaction_removed",
+        "room_renamed",
+        "room_closed",
+        "room_opened",
+        "member_joined",
+        "member_left",
+        "member_removed",
+        "member_renamed",
     ];
     let bodies = blocks("```json\n");
     assert_eq!(names.len(), bodies.len());
@@ -280,7 +291,9 @@ fn the_key_of_the_origin_room_never_leaves() {
 fn a_yes_is_a_yes_whatever_its_body() {
     assert_eq!(settle(post("x"), &[], 0, 200, &[], r#"{"id":"theirs"}"#), done(&["theirs"]));
     // f21: cut short, HTML, of another shape, or an id that is none.
-    for body in ["", r#"{"id":"the"#, "<html>OK</html>", "[]", "null", r#"{"id":7}"#, r#"{"id":""}"#, r#"{"id":"a\nb"}"#] {
+    for body in
+        ["", r#"{"id":"the"#, "<html>OK</html>", "[]", "null", r#"{"id":7}"#, r#"{"id":""}"#, r#"{"id":"a\nb"}"#]
+    {
         assert_eq!(settle(post("x"), &[], 0, 202, &[], body), done(&["dlv"]), "{body}");
         assert_eq!(settle(post("x"), &[], 2, 204, &[], body), done(&["dlv-2"]), "{body}");
     }
@@ -316,7 +329,12 @@ fn f16_f17_retry_after_is_passed_on_as_it_is_said() {
 #[test]
 fn a_url_is_an_address_a_secret_and_a_room() {
     let located = Webhook
-        .locate(&Url::parse("webhook+https://Example.com:8443/hooks/chat/?a=1&secret=env:S&b=x%20y&secret_next=a+b#tea%20room").unwrap())
+        .locate(
+            &Url::parse(
+                "webhook+https://Example.com:8443/hooks/chat/?a=1&secret=env:S&b=x%20y&secret_next=a+b#tea%20room",
+            )
+            .unwrap(),
+        )
         .unwrap();
     assert_eq!(located.account.endpoint, "https://example.com:8443/hooks/chat/?a=1&b=x%20y");
     assert_eq!(located.account.identity.name, "example.com:8443/hooks/chat");
@@ -345,7 +363,9 @@ fn an_account_is_added_by_a_form() {
         let fields = [("url", url), ("secret", secret)];
         vec![Answer::Fields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into())]
     };
-    let Ok(Step::Done(draft)) = Webhook.onboard(&fields(" https://example.com/x?secret=a&k=v#r ", "s3cret")) else { panic!() };
+    let Ok(Step::Done(draft)) = Webhook.onboard(&fields(" https://example.com/x?secret=a&k=v#r ", "s3cret")) else {
+        panic!()
+    };
     assert_eq!(draft.endpoint, "https://example.com/x?k=v");
     assert_eq!(draft.secrets.get("secret"), Some("s3cret"));
     assert_eq!(Webhook.onboard(&fields("https://example.com/x", "")).unwrap_err().field, Some("secret"));
