@@ -3,6 +3,8 @@
 //!
 //! Run it by `tests/run bench`. Figures depend on the machine: compare ratios, and runs on the same one.
 
+#![allow(clippy::disallowed_methods, reason = "a bench measures time by the clock")]
+
 mod hook;
 mod irc;
 mod probe;

@@ -427,7 +427,9 @@ impl Simulation {
     }
 
     async fn drain(&mut self) {
-        (self.memory.fail_next(0), self.memory.fail_next_reads(0), self.memory.conflict_next(0));
+        self.memory.fail_next(0);
+        self.memory.fail_next_reads(0);
+        self.memory.conflict_next(0);
         self.store.quiet().await;
         for _ in 0..2000 {
             if self.store.is_drained().await {
@@ -440,6 +442,17 @@ impl Simulation {
 
     async fn judge(&self) {
         self.store.law().await;
+        self.judge_rooms();
+        let census = self.store.census().await.unwrap();
+        let failed = self.engine.failed(&"operator".into(), None, 10_000).await.unwrap();
+        assert_eq!(census.count(Tally::Dead) + census.count(Tally::Expired), failed.len() as i64);
+        assert!(self.world.refuses || failed.is_empty(), "{failed:?}");
+        // A duplicate that the target can't collapse was foreseen and counted.
+        let duplicates = *self.world.duplicates.lock().unwrap();
+        assert!(duplicates <= census.count(Tally::Ambiguous), "{duplicates} duplicates: {census:?}");
+    }
+
+    fn judge_rooms(&self) {
         let heard = self.world.heard.lock().unwrap();
         let nothing = Vec::new();
         for (at, room) in self.rooms.iter().enumerate() {
@@ -461,13 +474,6 @@ impl Simulation {
                 }
             }
         }
-        let census = self.store.census().await.unwrap();
-        let failed = self.engine.failed(&"operator".into(), None, 10_000).await.unwrap();
-        assert_eq!(census.count(Tally::Dead) + census.count(Tally::Expired), failed.len() as i64);
-        assert!(self.world.refuses || failed.is_empty(), "{failed:?}");
-        // A duplicate that the target can't collapse was foreseen and counted.
-        let duplicates = *self.world.duplicates.lock().unwrap();
-        assert!(duplicates <= census.count(Tally::Ambiguous), "{duplicates} duplicates: {census:?}");
     }
 
     /// The rooms that reach a room, by a walk of the test's own.
