@@ -25,6 +25,7 @@ fn main() {
         tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut report = Report::default();
     runtime.block_on(async {
+        report.put("yardstick: SHA-256 of 64 MiB, one core", probe::yardstick(), "ms");
         if wanted("size") {
             report.put("size: binary", probe::binary_size() as f64 / 1e6, "MB");
         }

@@ -50,9 +50,12 @@ async fn a_burst_arrives_complete_and_in_order_under_default_limits() {
 #[tokio::test]
 async fn a_server_that_is_down_for_ten_seconds_misses_nothing() {
     const PER_SECOND: u64 = 20;
-    let (ngircd, inspircd) = (Server::unlimited(Kind::Ngircd).await, Server::unlimited(Kind::Inspircd).await);
+    let ngircd = Server::unlimited(Kind::Ngircd).await.behind_a_gate().await;
+    let inspircd = Server::unlimited(Kind::Inspircd).await;
     let mut pair = Pair::on(ngircd, inspircd, "?rate=0").await;
-    // Ivo types on InspIRCd all the time; ngIRCd dies after two seconds, for ten.
+    let gate = pair.ngircd.gate.take().expect("it has one");
+    // Ivo types on InspIRCd all the time; ngIRCd dies after two seconds, for ten. The bridge is let in again only once
+    // Ada is back: what it says to an empty room nobody hears.
     let mut clock = interval(Duration::from_millis(1000 / PER_SECOND));
     clock.set_missed_tick_behavior(MissedTickBehavior::Burst);
     let mut said = 0;
@@ -64,12 +67,14 @@ async fn a_server_that_is_down_for_ten_seconds_misses_nothing() {
         pair.ivo.says("#two", &format!("line {said}")).await;
         if said == PER_SECOND * 2 {
             heard = pair.ada.hears_no_more(Duration::ZERO).await;
+            gate.close();
             pair.ngircd.kill().await;
             heard.extend(pair.ada.hears_no_more(Duration::from_millis(100)).await);
         }
         if said == PER_SECOND * 12 {
             pair.ngircd.restart().await;
             pair.ada = Person::joins(&pair.ngircd, "ada", "#one").await;
+            gate.open();
             back = Some(Instant::now());
         }
     }

@@ -6,6 +6,7 @@
 mod access;
 mod certs;
 mod flow;
+mod gate;
 mod graph;
 mod people;
 mod scene;

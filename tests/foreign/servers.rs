@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
 use crate::certs::Ca;
+use crate::gate::Gate;
 
 /// How long a server may take to listen.
 const START: Duration = Duration::from_secs(15);
@@ -42,6 +43,8 @@ pub(crate) struct Server {
     folder: TempDir,
     program: Program,
     services: Option<Program>,
+    /// What our binary has to pass, where there is one.
+    pub(crate) gate: Option<Gate>,
 }
 
 impl Server {
@@ -69,7 +72,7 @@ impl Server {
         };
         write(folder.path(), "server.conf", &config);
         let program = launch(kind, folder.path());
-        let mut server = Self { kind, port, tls_port, folder, program, services: None };
+        let mut server = Self { kind, port, tls_port, folder, program, services: None, gate: None };
         server.listens().await;
         if options.services {
             server.services = Some(services(server.folder.path(), link));
@@ -79,7 +82,14 @@ impl Server {
 
     /// The URL of a channel, for our binary; `more` is what follows, such as `?rate=0`.
     pub(crate) fn room(&self, channel: &str, more: &str) -> String {
-        format!("irc://127.0.0.1:{}/{channel}{more}", self.port)
+        let port = self.gate.as_ref().map_or(self.port, |gate| gate.port);
+        format!("irc://127.0.0.1:{port}/{channel}{more}")
+    }
+
+    /// Our binary has to pass a gate from now on.
+    pub(crate) async fn behind_a_gate(mut self) -> Self {
+        self.gate = Some(Gate::before(self.port).await);
+        self
     }
 
     /// Kills it, as a power cut would.

@@ -254,7 +254,15 @@ fn announce(settings: &Settings, base: &str, scene: &Scene, json: bool) {
 }
 
 fn page(base: &str, scene: &Scene) -> Option<String> {
-    let tokens: Vec<&str> = scene.local.iter().take(4).map(|room| room.at.key.as_str()).collect();
+    // Connected rooms stand side by side, in the order in which they were connected.
+    let mut tokens: Vec<&str> = Vec::new();
+    let ends = scene.tubes.iter().flat_map(|(tube, _)| &tube.ends).map(|end| &end.room);
+    for room in ends.chain(scene.local.iter().map(|room| &room.at)) {
+        if room.account.as_str() == LOCAL_ACCOUNT && !tokens.contains(&room.key.as_str()) {
+            tokens.push(room.key.as_str());
+        }
+    }
+    tokens.truncate(4);
     (!tokens.is_empty()).then(|| format!("{base}/rooms/{}", tokens.join("~")))
 }
 
@@ -264,6 +272,6 @@ fn try_next() -> Vec<String> {
         String::new(),
         "  sameroom connect ircs://irc.libera.chat/#one irc://irc.example.org/#two".to_owned(),
         String::new(),
-        "`sameroom platforms` lists what can be connected, and how each room is named.".to_owned(),
+        "To see what can be connected, and how each room is named: sameroom platforms".to_owned(),
     ]
 }

@@ -51,6 +51,8 @@ pub(crate) async fn run(listener: TcpListener, router: Router, mut stopping: wat
 async fn serve(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
+        // A client that has said all it has to say may still read the answer.
+        .half_close(true)
         .timer(TokioTimer::new())
         .header_read_timeout(HEADERS_MAX)
         .max_buf_size(HEAD_MAX)

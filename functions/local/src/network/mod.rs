@@ -1,4 +1,4 @@
-//! The network file: accounts, rooms, options and Tubes as one TOML document. [`file`] reads it, [`apply`] makes it so,
+//! The network file: accounts, rooms, options and Tubes as one TOML document. [`mod@file`] reads it, [`apply`] makes it so,
 //! [`export`] writes it. What is in a room's URL is the platforms' affair.
 
 pub(crate) mod apply;

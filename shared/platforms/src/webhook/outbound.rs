@@ -153,6 +153,13 @@ fn parts<'a>(body: &Text) -> Vec<Words<'a>> {
     if body.is_empty() {
         return Vec::new();
     }
+    // Escaping at most doubles the length, so what is plain and short needs no look at its Markdown.
+    if !has_markup(body) {
+        let plain = plain::write(body);
+        if LIMIT.measure(&plain) * 2 <= LIMIT.max {
+            return vec![Words { text: Some(Str::from(plain)), ..Words::default() }];
+        }
+    }
     let words = |text: &Text, markdown: String| Words {
         text: Some(Str::from(plain::write(text))),
         markdown: has_markup(text).then_some(Str::from(markdown)),
