@@ -51,6 +51,13 @@ pub(crate) fn error_word() -> String {
     paint(colours_told(), "1;31", "error:")
 }
 
+/// How this program was called, so that a line to try can be typed as it stands.
+pub(crate) fn myself() -> String {
+    let called = std::env::args().next().unwrap_or_else(|| "sameroom".to_owned());
+    let here = std::env::current_dir().ok().and_then(|here| Some(format!("{}/", here.to_str()?)));
+    here.and_then(|here| called.strip_prefix(&here).map(str::to_owned)).unwrap_or(called)
+}
+
 /// Bold on a terminal.
 pub(crate) fn bold(text: &str) -> String {
     paint(colours(), "1", text)

@@ -268,9 +268,9 @@ fn page(base: &str, scene: &Scene) -> Option<String> {
 
 fn try_next() -> Vec<String> {
     vec![
-        "Then connect rooms of your own, for example two IRC channels on two networks:".to_owned(),
+        "Then stop this one with Ctrl-C, and connect rooms of your own, for example two IRC channels:".to_owned(),
         String::new(),
-        "  sameroom connect ircs://irc.libera.chat/#one irc://irc.example.org/#two".to_owned(),
+        format!("  {} connect ircs://irc.libera.chat/#one irc://irc.example.org/#two", output::myself()),
         String::new(),
         "To see what can be connected, and how each room is named: sameroom platforms".to_owned(),
     ]

@@ -315,7 +315,7 @@ mod tests {
             let dial = crate::Dial::Tcp { host: "tree".to_owned(), port: 1, tls: None };
             match input {
                 Input::Rooms(_) if !self.open && self.wakes.is_none() => {
-                    self.wakes = Some(now + SignedDuration::from_hours(1));
+                    self.wakes = Some(now + SignedDuration::from_mins(1));
                     self.out.push_back(Output::Open(dial));
                 }
                 Input::Rooms(_) => {}
@@ -335,7 +335,7 @@ mod tests {
                     }
                 }
                 Input::Wake if self.fault == Fault::NeverSleeps => self.wakes = Some(now),
-                Input::Wake => self.wakes = Some(now + SignedDuration::from_hours(1)),
+                Input::Wake => self.wakes = Some(now + SignedDuration::from_mins(1)),
                 Input::Stop => {
                     if self.fault != Fault::StopsWithoutSettling {
                         for delivery in self.held.drain(..) {
