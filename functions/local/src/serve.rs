@@ -1,6 +1,7 @@
 //! `sameroom serve`, `sameroom connect` and `sameroom` alone: opens the data folder, connects what is to be connected,
 //! serves until it is told to stop, and then ends in order.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -9,8 +10,8 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sameroom_engine::{Engine, Pump};
-use sameroom_model::{Identity, MadeBy, Room, RoomRef, Secrets, Tube};
-use sameroom_platforms::{Draft, RoomDraft};
+use sameroom_model::{AccountId, Identity, MadeBy, Room, RoomRef, Secrets, Tube};
+use sameroom_platforms::{Carrier, Draft, RoomDraft, by_name};
 use sameroom_web::LOCAL_ACCOUNT;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -153,6 +154,8 @@ struct Scene {
     tubes: Vec<(Tube, [Option<Room>; 2])>,
     /// Rooms that live here.
     local: Vec<Room>,
+    /// Accounts that are told by webhook, with their platforms.
+    hooks: BTreeMap<AccountId, String>,
 }
 
 /// Looks at what is configured; makes the newcomer's rooms when that is nothing, and never was.
@@ -170,6 +173,16 @@ async fn scene(engine: &Engine) -> anyhow::Result<Scene> {
         newcomer: tubes.iter().all(|(tube, _)| tube.ends.iter().all(|end| here(&end.room))),
         tubes,
         local: engine.rooms(&LOCAL_ACCOUNT.into()).await?,
+        hooks: engine
+            .accounts(&operator())
+            .await?
+            .into_iter()
+            .filter(|account| {
+                by_name(&account.platform)
+                    .is_some_and(|platform| platform.about().capabilities.carrier == Carrier::Http)
+            })
+            .map(|account| (account.id, account.platform))
+            .collect(),
     })
 }
 
@@ -241,8 +254,8 @@ fn announce(settings: &Settings, base: &str, scene: &Scene, json: bool) {
             };
             say!("  {} ⇄ {}  {}", name(&rooms[0]), name(&rooms[1]), output::dim(tube.id.as_str()));
             for end in &tube.ends {
-                if end.room.account.as_str().starts_with("webhook-") {
-                    say!("      {}", output::dim(&format!("POST {base}/hooks/webhook/{}", end.room.account)));
+                if let Some(platform) = scene.hooks.get(&end.room.account) {
+                    say!("      {}", output::dim(&format!("POST {base}/hooks/{platform}/{}", end.room.account)));
                 }
             }
         }

@@ -1,5 +1,5 @@
 //! The first words of recent messages, in memory only: a reply to one can then quote it where the target has no
-//! replies. Nothing of this is ever written down (promise 7), and after a restart a quote names the author alone.
+//! replies. Nothing of this is ever written down (promise 7), and after a restart a reply goes without the quote.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Mutex;
