@@ -285,6 +285,6 @@ fn try_next() -> Vec<String> {
         String::new(),
         format!("  {} connect ircs://irc.libera.chat/#one irc://irc.example.org/#two", output::myself()),
         String::new(),
-        "To see what can be connected, and how each room is named: sameroom platforms".to_owned(),
+        format!("To see what can be connected, and how each room is named: {} platforms", output::myself()),
     ]
 }
