@@ -267,6 +267,7 @@ async fn f36_an_account_that_is_gone_is_parked_told_once_and_goes_on_when_added_
         identity: known_state.identity.clone(),
         settings: known_state.settings.clone(),
         secrets: town.engine.open_account(&account).await.unwrap().unwrap().secrets,
+        place: known_state.place.clone(),
     };
     assert!(by_name(draft.platform).is_some());
     let again = town.engine.add_account(&operator(), &draft).await.unwrap();

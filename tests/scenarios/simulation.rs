@@ -334,6 +334,7 @@ impl Simulation {
                 identity: Identity { key: None, name },
                 settings: settings.clone(),
                 secrets,
+                place: sameroom_model::Place::Alone,
             };
             let account = self.engine.add_account(&operator, &draft).await.unwrap();
             let key = format!("#{n}").into();

@@ -211,6 +211,7 @@ pub(crate) fn local_draft() -> Draft {
         identity: Identity { key: None, name: "Sameroom".to_owned() },
         settings: serde_json::Value::Null,
         secrets: Secrets::default(),
+        place: sameroom_model::Place::Alone,
     }
 }
 

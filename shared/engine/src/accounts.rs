@@ -66,6 +66,7 @@ impl Engine {
                 settings: draft.settings.clone(),
                 secrets: Sealed::default(),
                 state: AccountState::Ok,
+                place: draft.place.clone(),
                 unknown: known.map(|known| known.unknown.clone()).unwrap_or_default(),
             };
             account.secrets = self.seal(&account, &secrets).await?;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sameroom_model::{Action, Delivery, MessageRef, Opened, Outcome, Quote, Sent};
-use sameroom_platforms::{Carrier, Once, Platform};
+use sameroom_platforms::{Carrier, Once, Platform, TURNS_MAX, Turn};
 use tokio::sync::oneshot;
 
 use crate::Engine;
@@ -113,12 +113,18 @@ impl Engine {
         part: usize,
         request: http::Request<bytes::Bytes>,
     ) -> Outcome {
-        match self.inner.wire.http(&opened.account, request).await {
-            Ok(response) => platform.settle(opened, delivery, part, &response, self.inner.clock.now()),
-            Err(NoAnswer::Unreachable(why)) => Outcome::Retry { after: None, why, sent: Sent::Unreachable },
-            Err(NoAnswer::Broken(why)) => Outcome::Retry { after: None, why, sent: Sent::Maybe },
-            Err(NoAnswer::Forbidden(why)) => Outcome::Disconnected { why },
+        let (mut request, mut memo) = (request, String::new());
+        for _ in 0..TURNS_MAX {
+            let response = match self.inner.wire.http(&opened.account, request).await {
+                Ok(response) => response,
+                Err(e) => return no_answer(e),
+            };
+            match platform.settle(opened, delivery, part, &memo, &response, self.inner.clock.now()) {
+                Turn::Over(outcome) | Turn::Renew(outcome) => return outcome,
+                Turn::Then { request: next, memo: noted } => (request, memo) = (*next, noted),
+            }
         }
+        Outcome::refused("one message took too many requests")
     }
 
     /// Fills in what the delivery refers to in the target room. `false`: it changes a copy that is not there.
@@ -156,6 +162,15 @@ impl Engine {
             Action::Post { .. } | Action::Notice { .. } => {}
         }
         Ok(true)
+    }
+}
+
+/// What becomes of a delivery whose request got no answer.
+pub(crate) fn no_answer(e: NoAnswer) -> Outcome {
+    match e {
+        NoAnswer::Unreachable(why) => Outcome::Retry { after: None, why, sent: Sent::Unreachable },
+        NoAnswer::Broken(why) => Outcome::Retry { after: None, why, sent: Sent::Maybe },
+        NoAnswer::Forbidden(why) => Outcome::Disconnected { why },
     }
 }
 

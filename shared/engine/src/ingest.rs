@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use sameroom_model::{Account, AccountId, AccountState, Event, Identity, Job, Opened, OwnerId, Sealed, Secrets};
+use sameroom_model::{Account, AccountId, AccountState, Event, Identity, Job, Opened, OwnerId, Place, Sealed, Secrets};
 use sameroom_platforms::{Carrier, Rejected, by_name};
 use serde_json::json;
 
@@ -208,6 +208,7 @@ fn decoy(account: &AccountId) -> Opened {
             settings: serde_json::Value::Null,
             secrets: Sealed::default(),
             state: AccountState::Ok,
+            place: Place::Alone,
             unknown: serde_json::Map::new(),
         },
         secrets: [("secret", secret)].into_iter().collect::<Secrets>(),

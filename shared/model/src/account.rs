@@ -31,9 +31,37 @@ pub struct Account {
     /// How it fares.
     #[serde(default)]
     pub state: AccountState,
+    /// Whether it stands for itself, is an app that is installed elsewhere, or is such an installation.
+    #[serde(default, skip_serializing_if = "Place::is_alone")]
+    pub place: Place,
     /// Fields of a newer version, kept through a rewrite.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,
+}
+
+/// How an account stands to others of its platform.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Place {
+    /// It stands for itself.
+    #[default]
+    Alone,
+    /// It is an app: it has no rooms of its own, and what it hears belongs to its installations.
+    App,
+    /// It is an installation of an app, whose secrets and settings it shares where it has none of its own.
+    Installed {
+        /// The app's account.
+        app: AccountId,
+        /// What the platform calls the place where it is installed (a workspace's id). Unique within the app.
+        tenant: String,
+    },
+}
+
+impl Place {
+    /// Whether it stands for itself.
+    pub fn is_alone(&self) -> bool {
+        *self == Self::Alone
+    }
 }
 
 /// Who we are on a site.

@@ -156,6 +156,9 @@ pub struct Attachment {
     /// Who may read them there.
     #[serde(default)]
     pub access: Access,
+    /// Its bytes, where the target takes files. Filled in just before the delivery is rendered, and never kept.
+    #[serde(skip)]
+    pub content: Option<bytes::Bytes>,
 }
 
 /// Who may read an attachment at its URL.

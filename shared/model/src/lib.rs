@@ -11,7 +11,7 @@ mod room;
 mod text;
 mod tube;
 
-pub use account::{Account, AccountState, Identity, Opened, Sealed, Secrets};
+pub use account::{Account, AccountState, Identity, Opened, Place, Sealed, Secrets};
 pub use delivery::{Action, Delivery, Job, Lane, Origin, Outcome, Quote, Sent};
 pub use event::{Access, Attachment, Author, Availability, Event, EventKind, MembershipChange, Message, MessageRef};
 pub use ids::{AccountId, DeliveryId, EventId, MessageKey, OwnerId, PortalId, RoomKey, TubeId, UserKey};

@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use bytes::Bytes;
-use sameroom_model::{AccountState, Delivery, Event, Identity, Opened, Outcome, RoomKey, Secrets, Timestamp};
+use sameroom_model::{
+    AccountState, Attachment, Delivery, Event, Identity, Opened, Outcome, Place, RoomKey, Secrets, Timestamp, UserKey,
+};
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 use crate::{Capabilities, Session};
@@ -23,7 +26,7 @@ pub trait Platform: Send + Sync + 'static {
     fn locate(&self, url: &Url) -> Result<Located, BadUrl>;
 
     /// The next step of adding an account, given the answers so far, oldest first.
-    fn onboard(&self, answers: &[Answer]) -> Result<Step, Problem>;
+    fn onboard(&self, desk: &Desk<'_>, answers: &[Answer]) -> Result<Step, Problem>;
 
     /// Reads a webhook request: verifies it on its raw bytes, then decodes it. The request's path is what follows
     /// `/hooks/{platform}/{account}`; its body is within the engine's cap.
@@ -48,18 +51,101 @@ pub trait Platform: Send + Sync + 'static {
         Err(Outcome::refused("this platform takes no requests"))
     }
 
-    /// Judges the answer to one request of [`Platform::render`]: `part` is its place there, from 0. Keys in
-    /// [`Outcome::Done`] are those that this request made.
+    /// Judges the answer to a request of one part of [`Platform::render`]: `part` is its place there, from 0; `memo` is
+    /// what the platform noted in [`Turn::Then`] with the request that is answered, and empty for the part's first.
+    /// Keys in [`Outcome::Done`] are those that this part made.
     fn settle(
         &self,
         account: &Opened,
         delivery: &Delivery,
         part: usize,
+        memo: &str,
         response: &http::Response<Bytes>,
         now: Timestamp,
-    ) -> Outcome {
-        let _ = (account, delivery, part, response, now);
-        Outcome::refused("this platform takes no requests")
+    ) -> Turn {
+        let _ = (account, delivery, part, memo, response, now);
+        Turn::Over(Outcome::refused("this platform takes no requests"))
+    }
+
+    /// Reads what a held connection was told in the form of a webhook's body, and which the connection itself proves
+    /// ([`crate::Output::Told`]).
+    fn overhear(&self, account: &Opened, body: &Bytes, now: Timestamp) -> Result<Webhook, Rejected> {
+        let _ = (account, body, now);
+        Err(Rejected::Unauthorized)
+    }
+
+    /// The request that renews an account's secrets, where they end by themselves. `None`: they don't, or can't be
+    /// renewed.
+    fn renew(&self, account: &Opened) -> Option<http::Request<Bytes>> {
+        let _ = account;
+        None
+    }
+
+    /// The secrets that the answer to [`Platform::renew`] holds; others stay as they are. The outcome says whether to
+    /// try again, or that the owner has to sign in anew.
+    fn renewed(&self, account: &Opened, response: &http::Response<Bytes>, now: Timestamp) -> Result<Secrets, Outcome> {
+        let _ = (account, response, now);
+        Err(Outcome::refused("this platform renews nothing"))
+    }
+
+    /// The request for one page of the rooms that the account can see. `None`: the platform lists none.
+    fn list(&self, account: &Opened, cursor: Option<&str>) -> Option<http::Request<Bytes>> {
+        let _ = (account, cursor);
+        None
+    }
+
+    /// Reads the answer to [`Platform::list`].
+    fn listed(&self, account: &Opened, response: &http::Response<Bytes>, now: Timestamp) -> Result<Listing, Outcome> {
+        let _ = (account, response, now);
+        Err(Outcome::refused("this platform lists no rooms"))
+    }
+
+    /// The request that makes the account a member of a room, so that it hears what is said there. `None`: nothing is
+    /// needed, or a held connection does it.
+    fn enter(&self, account: &Opened, room: &RoomKey) -> Option<http::Request<Bytes>> {
+        let _ = (account, room);
+        None
+    }
+
+    /// Judges the answer to [`Platform::enter`].
+    fn entered(&self, account: &Opened, room: &RoomKey, response: &http::Response<Bytes>, now: Timestamp) -> Outcome {
+        let _ = (account, room, response, now);
+        Outcome::done()
+    }
+
+    /// The request that tells what a key stands for. Asked for authors whose name is empty and for mentions whose label
+    /// is empty; the answer is kept for a day. `None`: it can't be told.
+    fn look_up(&self, account: &Opened, what: &Subject) -> Option<http::Request<Bytes>> {
+        let _ = (account, what);
+        None
+    }
+
+    /// Reads the answer to [`Platform::look_up`].
+    fn looked_up(
+        &self,
+        account: &Opened,
+        what: &Subject,
+        response: &http::Response<Bytes>,
+        now: Timestamp,
+    ) -> Result<Profile, Outcome> {
+        let _ = (account, what, response, now);
+        Err(Outcome::refused("this platform tells no names"))
+    }
+
+    /// The request for a file that only the account may read ([`sameroom_model::Access::Account`]). `None`: it must not
+    /// be asked for (the address is not the platform's), or can't.
+    fn download(&self, account: &Opened, file: &Attachment) -> Option<http::Request<Bytes>> {
+        let _ = (account, file);
+        None
+    }
+
+    /// The file's bytes from the answer to [`Platform::download`].
+    fn downloaded(&self, file: &Attachment, response: http::Response<Bytes>) -> Result<Bytes, Outcome> {
+        let _ = file;
+        if response.status().is_success() {
+            return Ok(response.into_body());
+        }
+        Err(Outcome::refused(format!("the file could not be read: {}", response.status())))
     }
 
     /// The held connection of an account, where the platform has one. The seed feeds jitter and the like.
@@ -86,6 +172,82 @@ pub struct About {
     pub capabilities: Capabilities,
 }
 
+/// What the platform has to know of where an account is being added.
+#[derive(Clone, Copy, Debug)]
+pub struct Desk<'a> {
+    /// Where a person's browser comes back to after [`Step::Visit`], as it is registered with the platform.
+    pub back: &'a str,
+    /// A random value to hand to the platform with that visit, and which it has to give back. Checked by the caller.
+    pub state: &'a str,
+    /// The app to install, where it was added before.
+    pub app: Option<&'a Opened>,
+}
+
+/// What follows from the answer to a request.
+#[derive(Debug)]
+pub enum Turn {
+    /// The part is over.
+    Over(Outcome),
+    /// The part needs this request, too. At most [`TURNS_MAX`] in a row.
+    Then {
+        /// What to send.
+        request: Box<http::Request<Bytes>>,
+        /// What to give back with its answer. Not kept at rest.
+        memo: String,
+    },
+    /// The account's secrets have ended: renew them, then make the part again from its start. Once only; a second time
+    /// is taken as the outcome.
+    Renew(Outcome),
+}
+
+/// How many requests one part may take.
+pub const TURNS_MAX: usize = 8;
+
+impl From<Outcome> for Turn {
+    fn from(outcome: Outcome) -> Self {
+        Self::Over(outcome)
+    }
+}
+
+/// Something that a platform names by a key.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A person or bot.
+    User(UserKey),
+    /// A room.
+    Room(RoomKey),
+    /// A group of people.
+    Group(String),
+}
+
+/// What a key stands for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    /// The name shown to people.
+    pub name: String,
+    /// The user name, where it differs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub username: Option<String>,
+    /// Their team, workspace or network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub team: Option<String>,
+    /// A picture's public https URL.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub avatar: Option<String>,
+    /// Whether it is a program.
+    #[serde(default)]
+    pub bot: bool,
+}
+
+/// One page of rooms.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listing {
+    /// The rooms.
+    pub rooms: Vec<RoomDraft>,
+    /// For the next page; `None`: that was the last.
+    pub next: Option<String>,
+}
+
 /// A room's URL, understood.
 #[derive(Clone, Debug)]
 pub struct Located {
@@ -108,6 +270,8 @@ pub struct Draft {
     pub settings: serde_json::Value,
     /// Secrets in the clear, or references to them.
     pub secrets: Secrets,
+    /// How it stands to others. An app's draft is saved, and the same onboarding goes on with it as [`Desk::app`].
+    pub place: Place,
 }
 
 /// A room to be.
@@ -137,6 +301,17 @@ pub struct Webhook {
     pub events: Vec<Event>,
     /// How the account fares, where the request says so (uninstalled, token revoked).
     pub state: Option<AccountState>,
+    /// Which installation of the app it is about, where the account is an app: events and state are that one's.
+    pub tenant: Option<String>,
+    /// What the request tells of people and rooms: kept in place of what was known.
+    pub learned: Vec<(Subject, Profile)>,
+}
+
+impl Webhook {
+    /// Nothing but an answer.
+    pub fn reply(reply: http::Response<Bytes>) -> Self {
+        Self { reply, events: Vec::new(), state: None, tenant: None, learned: Vec::new() }
+    }
 }
 
 /// The sender is wrong.

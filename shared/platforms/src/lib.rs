@@ -13,7 +13,8 @@ mod suite;
 
 pub use capabilities::{AuthorShown, Capabilities, Carrier, Echo, Files, Limit, Once, Rate, Support, Unit};
 pub use contract::{
-    About, Answer, BadUrl, Draft, Field, Form, Located, Platform, Problem, Rejected, RoomDraft, Step, Webhook,
+    About, Answer, BadUrl, Desk, Draft, Field, Form, Listing, Located, Platform, Problem, Profile, Rejected, RoomDraft,
+    Step, Subject, TURNS_MAX, Turn, Webhook,
 };
 pub use session::{Dial, Input, Joined, Output, Session, Tls};
 

@@ -6,7 +6,9 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use sameroom_model::{AccountState, Availability, Delivery, DeliveryId, Event, Identity, Outcome, RoomKey, Timestamp};
+use url::Url;
 
 /// A held connection of one account.
 pub trait Session: Send {
@@ -27,8 +29,10 @@ pub enum Input<'a> {
     Rooms(Vec<Joined>),
     /// The connection that [`Output::Open`] asked for stands.
     Opened,
-    /// Bytes came in, cut anywhere.
+    /// Bytes came in, cut anywhere; of a WebSocket, one whole text message.
     Received(&'a [u8]),
+    /// The answer to [`Output::Ask`]; where there was none, a sentence says why.
+    Answered(Result<&'a http::Response<Bytes>, &'a str>),
     /// The connection ended, or could not be opened; a sentence says why.
     Closed(&'a str),
     /// Make this delivery. It is answered by one [`Output::Settled`].
@@ -48,8 +52,15 @@ pub enum Input<'a> {
 pub enum Output {
     /// Open a connection. There is at most one at a time; an older one is closed by now.
     Open(Dial),
-    /// Write these bytes.
+    /// Write these bytes; to a WebSocket, as one text message.
     Send(Vec<u8>),
+    /// Likewise, but only once all that was told before ([`Output::Event`], [`Output::Told`]) is durable: what the other
+    /// side takes as a promise. Left out when the connection is another one by then.
+    Confirm(Vec<u8>),
+    /// Send this HTTP request, beside the connection. There is at most one under way.
+    Ask(Box<http::Request<Bytes>>),
+    /// The connection brought what would be a webhook's body, for [`crate::Platform::overhear`].
+    Told(Bytes),
     /// Close the connection once everything is written. No [`Input::Closed`] follows.
     Close,
     /// This happened.
@@ -96,8 +107,8 @@ pub struct Joined {
     pub seen: Option<String>,
 }
 
-/// Where to connect. A connection is a stream of bytes; platforms that hold a WebSocket or a streaming HTTP response
-/// add their kind here when they come.
+/// Where to connect. A connection is a stream of bytes or of text messages; platforms that hold a streaming HTTP
+/// response add their kind here when they come.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Dial {
     /// A TCP connection.
@@ -109,6 +120,8 @@ pub enum Dial {
         /// How to secure it; `None`: in the clear.
         tls: Option<Tls>,
     },
+    /// A WebSocket. Its URL, `ws` or `wss`, may hold a secret in its query: it is never shown.
+    WebSocket(Url),
 }
 
 /// How a connection is secured. The chain and the name are always verified.
@@ -122,8 +135,12 @@ pub struct Tls {
 
 impl fmt::Debug for Dial {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Tcp { host, port, tls } = self;
-        write!(f, "{host}:{port}{}", if tls.is_some() { " with TLS" } else { "" })
+        match self {
+            Self::Tcp { host, port, tls } => {
+                write!(f, "{host}:{port}{}", if tls.is_some() { " with TLS" } else { "" })
+            }
+            Self::WebSocket(url) => write!(f, "{}://{}", url.scheme(), url.host_str().unwrap_or_default()),
+        }
     }
 }
 

@@ -14,12 +14,12 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use sameroom_model::{
     Account, AccountId, AccountState, Action, Attachment, Author, Block, Delivery, DeliveryId, EventId, Inline, Lane,
-    MessageKey, Opened, Origin, Outcome, OwnerId, Quote, RoomKey, RoomRef, Sealed, Secrets, SignedDuration, Text,
-    Timestamp,
+    MessageKey, Opened, Origin, Outcome, OwnerId, Place, Quote, RoomKey, RoomRef, Sealed, Secrets, SignedDuration,
+    Text, Timestamp,
 };
 use url::Url;
 
-use crate::{Answer, Carrier, Draft, Joined, Platform, Rejected, Step, Support};
+use crate::{Answer, Carrier, Desk, Draft, Joined, Platform, Rejected, Step, Support};
 
 mod http_laws;
 mod session_laws;
@@ -127,6 +127,7 @@ pub(crate) fn opened(draft: Draft) -> Opened {
         settings: draft.settings,
         secrets: Sealed::default(),
         state: AccountState::Ok,
+        place: Place::Alone,
         unknown: serde_json::Map::new(),
     };
     Opened { account, secrets: draft.secrets }
@@ -165,6 +166,7 @@ pub(crate) fn deliveries(fixture: &Fixture) -> Vec<(&'static str, Delivery)> {
         size: Some(1234),
         url: "https://files.example.org/notes.pdf".to_owned(),
         access: sameroom_model::Access::Public,
+        content: None,
     };
     let quote = Quote {
         origin: Some(MessageKey::from("m0")),
@@ -270,33 +272,38 @@ pub(crate) fn locate_never_panics(fixture: &Fixture) {
     );
 }
 
+/// Where a suite's accounts are added.
+pub(crate) fn desk() -> Desk<'static> {
+    Desk { back: "https://sameroom.example.org/oauth/return", state: "state-for-tests", app: None }
+}
+
 pub(crate) fn onboarding_is_sane(fixture: &Fixture) {
-    match fixture.platform.onboard(&[]).expect("the first step asks for nothing") {
+    match fixture.platform.onboard(&desk(), &[]).expect("the first step asks for nothing") {
         Step::Ask(form) => {
             let names: BTreeMap<_, _> = form.fields.iter().map(|field| (field.name, field)).collect();
             assert_eq!(names.len(), form.fields.len(), "names of fields differ");
             assert!(form.fields.iter().all(|field| !field.label.is_empty()));
             let fields: BTreeMap<_, _> =
                 fixture.fields.iter().map(|(name, text)| ((*name).to_owned(), filled(fixture, text))).collect();
-            let next = fixture.platform.onboard(&[Answer::Fields(fields.clone())]);
+            let next = fixture.platform.onboard(&desk(), &[Answer::Fields(fields.clone())]);
             next.unwrap_or_else(|problem| panic!("the fixture's answers do: {problem}"));
             // What is missing or odd is a problem with a sentence, and names one of the fields.
             for field in form.fields.iter().filter(|field| !field.optional) {
                 let mut fields = fields.clone();
                 fields.remove(field.name);
-                let problem = fixture.platform.onboard(&[Answer::Fields(fields)]).expect_err(field.name);
+                let problem = fixture.platform.onboard(&desk(), &[Answer::Fields(fields)]).expect_err(field.name);
                 assert!(!problem.message.is_empty());
                 assert!(problem.field.is_none_or(|field| names.contains_key(field)));
             }
             check(64, &proptest::collection::vec(any::<String>(), names.len()), |texts| {
                 let fields = names.keys().map(|name| (*name).to_owned()).zip(texts).collect();
-                let _ = fixture.platform.onboard(&[Answer::Fields(fields)]);
+                let _ = fixture.platform.onboard(&desk(), &[Answer::Fields(fields)]);
             });
         }
         Step::Visit(_) | Step::Send(_) | Step::Done(_) => {}
     }
-    let _ = fixture.platform.onboard(&[Answer::Returned(BTreeMap::new())]);
-    let _ = fixture.platform.onboard(&[Answer::Response(Response::new(Bytes::from_static(b"\xff{")))]);
+    let _ = fixture.platform.onboard(&desk(), &[Answer::Returned(BTreeMap::new())]);
+    let _ = fixture.platform.onboard(&desk(), &[Answer::Response(Response::new(Bytes::from_static(b"\xff{")))]);
 }
 
 pub(crate) fn secrets_show_nowhere(fixture: &Fixture) {
@@ -320,7 +327,7 @@ pub(crate) fn secrets_show_nowhere(fixture: &Fixture) {
         }
     }
     let fields = fixture.fields.iter().map(|(name, text)| ((*name).to_owned(), filled(fixture, text))).collect();
-    hidden(&fixture.platform.onboard(&[Answer::Fields(fields)]));
+    hidden(&fixture.platform.onboard(&desk(), &[Answer::Fields(fields)]));
     if fixture.outbound.is_some() {
         let keyless = Opened { account: fixture.account.account.clone(), secrets: Secrets::default() };
         for (_, delivery) in deliveries(fixture) {

@@ -40,7 +40,7 @@ impl Dialer {
 
     /// Opens a connection. The error is a sentence that names host and cause.
     pub async fn open(&self, dial: &Dial) -> Result<Stream, String> {
-        let Dial::Tcp { host, port, tls } = dial;
+        let Dial::Tcp { host, port, tls } = dial else { return Err("by the wire's next commit".to_owned()) };
         let site = format!("{host}:{port}");
         let deadline = Instant::now() + CONNECT;
         let late = |_| format!("{site}: no connection within {} s", CONNECT.as_secs());

@@ -100,6 +100,7 @@ mod tests {
             settings: serde_json::Value::Null,
             secrets: sameroom_model::Sealed::default(),
             state: sameroom_model::AccountState::Ok,
+            place: sameroom_model::Place::Alone,
             unknown: serde_json::Map::new(),
         };
         let why = "bot@host is not connected yet".into();

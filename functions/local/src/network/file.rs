@@ -275,6 +275,7 @@ fn by_parts(account: &AccountTable, platform: &str, table: &RoomTable) -> Result
         identity: Identity { key: None, name: name.clone() },
         settings: settings(&account.settings),
         secrets,
+        place: sameroom_model::Place::Alone,
     };
     let room = RoomDraft {
         key: RoomKey::from(key.as_str()),

@@ -3,7 +3,7 @@
 //! `irc[s]://[nick[:password]@]host[:port]/#channel[?key=…&sasl=…]`. The `#` begins a fragment for a URL parser, so
 //! the query of such a URL lands in the fragment too: both are looked at.
 
-use sameroom_model::{Identity, Secrets};
+use sameroom_model::{Identity, Place, Secrets};
 use url::Url;
 
 use super::sasl::Mechanism;
@@ -136,6 +136,7 @@ impl Parts {
             identity: Identity { key: None, name: nick },
             settings: settings.json(),
             secrets,
+            place: Place::Alone,
         };
         Ok(Self { endpoint, account, channel, key })
     }

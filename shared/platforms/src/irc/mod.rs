@@ -20,8 +20,8 @@ use sameroom_text::Markup;
 use url::Url;
 
 use crate::{
-    About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Echo, Files, Limit, Located, Once, Platform, Problem,
-    Rate, Session, Step, Support, Unit,
+    About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Desk, Echo, Files, Limit, Located, Once, Platform,
+    Problem, Rate, Session, Step, Support, Unit,
 };
 
 /// The platform.
@@ -59,7 +59,7 @@ impl Platform for Irc {
         locate::locate(url)
     }
 
-    fn onboard(&self, answers: &[Answer]) -> Result<Step, Problem> {
+    fn onboard(&self, _desk: &Desk<'_>, answers: &[Answer]) -> Result<Step, Problem> {
         onboarding::onboard(answers)
     }
 

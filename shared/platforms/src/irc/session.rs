@@ -325,7 +325,8 @@ impl Session for IrcSession {
             Input::Received(bytes) => self.received(bytes, now),
             Input::Closed(why) => self.closed(why, now),
             Input::Deliver(delivery) => self.deliver(delivery),
-            Input::Wake => {}
+            // It asks for nothing beside its connection.
+            Input::Wake | Input::Answered(_) => {}
             Input::Stop => self.stop(now),
         }
         self.turn_of_the_wheel(now);

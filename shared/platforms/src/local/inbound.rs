@@ -42,7 +42,7 @@ pub(super) fn receive(account: &Opened, request: &Request<Bytes>, now: Timestamp
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
     let room = RoomRef { account: account.account.id.clone(), key: token.into() };
     let event = Event { id: own.into(), room, at: now, author: Some(author), kind };
-    Ok(Webhook { reply, events: vec![event], state: None })
+    Ok(Webhook { events: vec![event], ..Webhook::reply(reply) })
 }
 
 /// What is done, and the key of the message that it is done to. `own` names the deed, and what it posts.

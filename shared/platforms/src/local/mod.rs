@@ -14,8 +14,8 @@ use sameroom_text::Markup;
 use url::Url;
 
 use crate::{
-    About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Echo, Files, Limit, Located, Once, Platform, Problem,
-    Rejected, Step, Support, Unit, Webhook,
+    About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Desk, Echo, Files, Limit, Located, Once, Platform,
+    Problem, Rejected, Step, Support, Unit, Webhook,
 };
 
 /// The longest text of one message.
@@ -56,7 +56,7 @@ impl Platform for Local {
         onboarding::locate(url)
     }
 
-    fn onboard(&self, _answers: &[Answer]) -> Result<Step, Problem> {
+    fn onboard(&self, _desk: &Desk<'_>, _answers: &[Answer]) -> Result<Step, Problem> {
         Ok(Step::Done(Box::new(onboarding::draft())))
     }
 

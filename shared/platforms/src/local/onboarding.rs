@@ -3,7 +3,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use percent_encoding::percent_decode_str;
-use sameroom_model::{Identity, RoomKey, Secrets};
+use sameroom_model::{Identity, Place, RoomKey, Secrets};
 use serde_json::Value;
 use url::Url;
 
@@ -48,6 +48,7 @@ pub(super) fn draft() -> Draft {
         identity: Identity { key: None, name: ABOUT.name.to_owned() },
         settings: Value::Null,
         secrets: Secrets::default(),
+        place: Place::Alone,
     }
 }
 

@@ -1,6 +1,7 @@
 //! The laws of requests, in and out.
 
 use super::*;
+use crate::Turn;
 
 /// What the writers put into mass mentions, so that they call nobody.
 const ZERO_WIDTH_SPACE: char = '\u{200b}';
@@ -230,8 +231,10 @@ pub(crate) fn f16_429_with_retry_after_is_a_retry(fixture: &Fixture) {
     }
     for (name, delivery) in deliveries(fixture) {
         let response = Response::builder().status(429).header("retry-after", "30").body(Bytes::new()).unwrap();
-        match fixture.platform.settle(&fixture.account, &delivery, 0, &response, now()) {
-            Outcome::Retry { after, .. } => assert_eq!(after, Some(std::time::Duration::from_secs(30)), "{name}"),
+        match fixture.platform.settle(&fixture.account, &delivery, 0, "", &response, now()) {
+            Turn::Over(Outcome::Retry { after, .. }) => {
+                assert_eq!(after, Some(std::time::Duration::from_secs(30)), "{name}")
+            }
             other => panic!("{name}: {other:?}"),
         }
     }
@@ -242,10 +245,11 @@ pub(crate) fn settling_never_panics(fixture: &Fixture) {
         return;
     }
     let deliveries = deliveries(fixture);
-    check(256, &(100_u16..1000, any::<Vec<u8>>(), "[ -~]{0,40}", 0_usize..4), |(status, body, wait, part)| {
+    let cases = (100_u16..1000, any::<Vec<u8>>(), "[ -~]{0,40}", 0_usize..4, "\\PC{0,20}");
+    check(256, &cases, |(status, body, wait, part, memo)| {
         let response = Response::builder().status(status).header("retry-after", wait).body(Bytes::from(body)).unwrap();
         for (_, delivery) in &deliveries {
-            let _ = fixture.platform.settle(&fixture.account, delivery, part, &response, now());
+            let _ = fixture.platform.settle(&fixture.account, delivery, part, &memo, &response, now());
         }
     });
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{Input, Output, Session};
+use crate::{Desk, Input, Output, Session};
 
 pub(crate) fn session_survives_anything(fixture: &Fixture) {
     let Some(held) = &fixture.session else { return };
@@ -90,6 +90,8 @@ struct Driver {
     stopped: bool,
     delivered: usize,
     owed: BTreeSet<DeliveryId>,
+    /// Whether a request of its own is under way.
+    asked: bool,
     /// Everything said but bytes, and the bytes.
     told: Vec<String>,
     sent: Vec<u8>,
@@ -107,6 +109,7 @@ impl Driver {
             stopped: false,
             delivered: 0,
             owed: BTreeSet::new(),
+            asked: false,
             told: Vec::new(),
             sent: Vec::new(),
         }
@@ -203,7 +206,7 @@ impl Driver {
         for _ in 0..100_000 {
             let Some(output) = self.session.poll() else { return };
             assert!(!self.stopped, "nothing follows Stopped");
-            if let Output::Send(bytes) = output {
+            if let Output::Send(bytes) | Output::Confirm(bytes) = output {
                 assert!(self.open, "bytes are sent into an open connection");
                 self.sent.extend(bytes);
                 continue;
@@ -221,7 +224,13 @@ impl Driver {
                 Output::Close => (self.open, self.dialing) = (false, false),
                 Output::Settled { id, .. } => assert!(self.owed.remove(&id), "{id}: settled, and not owed"),
                 Output::Stopped => self.stopped = true,
+                Output::Ask(_) => {
+                    assert!(!self.asked, "one request at a time");
+                    self.asked = true;
+                }
                 Output::Send(_)
+                | Output::Confirm(_)
+                | Output::Told(_)
                 | Output::Event(_)
                 | Output::Identity(_)
                 | Output::State(_)
@@ -261,7 +270,7 @@ mod tests {
         fn locate(&self, _: &Url) -> Result<Located, BadUrl> {
             Err(BadUrl("A parrot has no URL.".to_owned()))
         }
-        fn onboard(&self, _: &[Answer]) -> Result<Step, Problem> {
+        fn onboard(&self, _: &Desk<'_>, _: &[Answer]) -> Result<Step, Problem> {
             Err(Problem { field: None, message: "A parrot has no account.".to_owned() })
         }
         fn session(&self, _: &Opened, _: u64) -> Option<Box<dyn Session>> {
@@ -318,7 +327,7 @@ mod tests {
                     self.wakes = Some(now + SignedDuration::from_mins(1));
                     self.out.push_back(Output::Open(dial));
                 }
-                Input::Rooms(_) => {}
+                Input::Rooms(_) | Input::Answered(_) => {}
                 Input::Opened => {
                     self.open = true;
                     self.flush();
@@ -358,7 +367,7 @@ mod tests {
     }
 
     fn passes(fault: Fault) -> bool {
-        let draft = crate::local::Local.onboard(&[]);
+        let draft = crate::local::Local.onboard(&desk(), &[]);
         let Ok(Step::Done(draft)) = draft else { panic!() };
         let joined = Joined {
             key: RoomKey::from("tree"),

@@ -27,7 +27,7 @@ pub(super) fn receive(account: &Opened, request: &http::Request<Bytes>, now: Tim
     let mut reply = http::Response::new(Bytes::from(body));
     *reply.status_mut() = http::StatusCode::ACCEPTED;
     reply.headers_mut().insert(CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-    Ok(Webhook { reply, events: vec![event], state: None })
+    Ok(Webhook { events: vec![event], ..Webhook::reply(reply) })
 }
 
 fn event(account: &Opened, webhook_id: &str, payload: &Payload<'_>, now: Timestamp) -> Result<Event, Rejected> {
@@ -130,6 +130,7 @@ fn attachment(file: &File<'_>) -> Result<Attachment, Rejected> {
         size: file.size,
         url: url.to_owned(),
         access: Access::Public,
+        content: None,
     })
 }
 

@@ -16,8 +16,8 @@ use sameroom_text::Markup;
 use url::Url;
 
 use crate::{
-    About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Echo, Files, Limit, Located, Once, Platform, Problem,
-    Rejected, Step, Support, Unit, Webhook as Received,
+    About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Desk, Echo, Files, Limit, Located, Once, Platform,
+    Problem, Rejected, Step, Support, Turn, Unit, Webhook as Received,
 };
 
 /// The longest text of one message that we send; longer ones become several.
@@ -58,7 +58,7 @@ impl Platform for Webhook {
         onboarding::locate(url)
     }
 
-    fn onboard(&self, answers: &[Answer]) -> Result<Step, Problem> {
+    fn onboard(&self, _desk: &Desk<'_>, answers: &[Answer]) -> Result<Step, Problem> {
         onboarding::onboard(answers)
     }
 
@@ -75,9 +75,10 @@ impl Platform for Webhook {
         account: &Opened,
         delivery: &Delivery,
         part: usize,
+        _memo: &str,
         response: &Response<Bytes>,
         now: Timestamp,
-    ) -> Outcome {
-        outbound::settle(account, delivery, part, response, now)
+    ) -> Turn {
+        outbound::settle(account, delivery, part, response, now).into()
     }
 }

@@ -1,7 +1,7 @@
 //! How an account is added, by a room's URL or by a form: an address and a secret. Must not try the address.
 
 use percent_encoding::percent_decode_str;
-use sameroom_model::{Identity, RoomKey, Secrets};
+use sameroom_model::{Identity, Place, RoomKey, Secrets};
 use serde_json::Value;
 use url::Url;
 
@@ -103,7 +103,14 @@ fn draft(endpoint: &Url, secrets: Secrets) -> Result<Draft, (&'static str, Strin
     let port = endpoint.port().map(|port| format!(":{port}")).unwrap_or_default();
     let path = endpoint.path().trim_end_matches('/');
     let identity = Identity { key: None, name: format!("{host}{port}{path}") };
-    Ok(Draft { platform: ABOUT.name, endpoint: endpoint.as_str().to_owned(), identity, settings: Value::Null, secrets })
+    Ok(Draft {
+        platform: ABOUT.name,
+        endpoint: endpoint.as_str().to_owned(),
+        identity,
+        settings: Value::Null,
+        secrets,
+        place: Place::Alone,
+    })
 }
 
 /// Takes off what is not the receiver's: the fragment and our own parameters. The rest of the query stays as it was

@@ -11,8 +11,9 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{Webhook, signature};
+use crate::suite::desk;
 use crate::suite::{Fixture, Inbound, Outbound, Proof, delivery, now, opened};
-use crate::{Answer, Platform, Rejected, Step};
+use crate::{Answer, Platform, Rejected, Step, Turn};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -132,7 +133,10 @@ fn settle(action: Action, copies: &[&str], part: usize, status: u16, headers: &[
         response = response.header(*name, *value);
     }
     let response = response.body(Bytes::from(body.to_owned())).unwrap();
-    Webhook.settle(&fixture().account, &prepared(action, copies), part, &response, now())
+    match Webhook.settle(&fixture().account, &prepared(action, copies), part, "", &response, now()) {
+        Turn::Over(outcome) => outcome,
+        turn => panic!("{turn:?}"),
+    }
 }
 
 fn done(keys: &[&str]) -> Outcome {
@@ -363,11 +367,12 @@ fn an_account_is_added_by_a_form() {
         let fields = [("url", url), ("secret", secret)];
         vec![Answer::Fields(fields.map(|(name, value)| (name.to_owned(), value.to_owned())).into())]
     };
-    let Ok(Step::Done(draft)) = Webhook.onboard(&fields(" https://example.com/x?secret=a&k=v#r ", "s3cret")) else {
+    let Ok(Step::Done(draft)) = Webhook.onboard(&desk(), &fields(" https://example.com/x?secret=a&k=v#r ", "s3cret"))
+    else {
         panic!()
     };
     assert_eq!(draft.endpoint, "https://example.com/x?k=v");
     assert_eq!(draft.secrets.get("secret"), Some("s3cret"));
-    assert_eq!(Webhook.onboard(&fields("https://example.com/x", "")).unwrap_err().field, Some("secret"));
-    assert_eq!(Webhook.onboard(&fields("example.com", "x")).unwrap_err().field, Some("url"));
+    assert_eq!(Webhook.onboard(&desk(), &fields("https://example.com/x", "")).unwrap_err().field, Some("secret"));
+    assert_eq!(Webhook.onboard(&desk(), &fields("example.com", "x")).unwrap_err().field, Some("url"));
 }

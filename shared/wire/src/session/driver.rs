@@ -191,6 +191,7 @@ impl Driver {
                 Some(conn) => conn.send(&bytes),
                 None => tracing::debug!("a session sent bytes without a connection"),
             },
+            Output::Confirm(_) | Output::Ask(_) | Output::Told(_) => unimplemented!("by the wire's next commit"),
             Output::Close => self.close(),
             Output::Settled { id, outcome } => {
                 for waiter in self.waiters.remove(&id).unwrap_or_default() {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use url::Url;
 
 use crate::irc::Irc;
+use crate::suite::desk;
 use crate::{Answer, Located, Platform as _, Step};
 
 fn locate(url: &str) -> Result<Located, String> {
@@ -75,11 +76,11 @@ fn what_does_not_do_is_named_with_its_cure() {
 
 #[test]
 fn the_form() {
-    let Step::Ask(form) = Irc.onboard(&[]).unwrap() else { panic!("a form") };
+    let Step::Ask(form) = Irc.onboard(&desk(), &[]).unwrap() else { panic!("a form") };
     assert_eq!(form.fields.iter().map(|f| f.name).collect::<Vec<_>>(), ["url", "nick", "account", "password"]);
     let answer = |pairs: &[(&str, &str)]| {
         let fields: BTreeMap<_, _> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Irc.onboard(&[Answer::Fields(fields)])
+        Irc.onboard(&desk(), &[Answer::Fields(fields)])
     };
     let done = answer(&[("url", "irc.libera.chat"), ("nick", "robot"), ("account", "jilles"), ("password", "s ")]);
     let Ok(Step::Done(draft)) = done else { panic!("done") };

@@ -31,6 +31,7 @@ fn action() -> impl Strategy<Value = Action> {
         mime: None,
         size: None,
         access: sameroom_model::Access::Public,
+        content: None,
     });
     let body = (nasty(), nasty())
         .prop_map(|(a, b)| Text {

@@ -118,6 +118,7 @@ fn files_are_links() {
         size: None,
         url: url.into(),
         access: Access::Public,
+        content: None,
     };
     irc.does(
         "#c",

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use sameroom_model::{
     Account, AccountState, Action, Author, Availability, Delivery, Event, EventKind, Identity, Lane, Opened, Origin,
-    Outcome, RoomRef, Sealed, Secrets, SignedDuration, Text, Timestamp,
+    Outcome, Place, RoomRef, Sealed, Secrets, SignedDuration, Text, Timestamp,
 };
 
 use crate::irc::Irc;
@@ -53,6 +53,7 @@ impl Setup {
             settings: self.settings,
             secrets: Sealed::default(),
             state: AccountState::Ok,
+            place: Place::Alone,
             unknown: serde_json::Map::new(),
         };
         let secrets: Secrets = self.secrets.into_iter().collect();
@@ -124,6 +125,7 @@ impl World {
                 Output::Room { key, availability } => self.rooms.push_back((key.to_string(), availability)),
                 Output::Seen { key, mark } => self.marks.push_back((key.to_string(), mark)),
                 Output::Stopped => self.stopped = true,
+                other @ (Output::Confirm(_) | Output::Ask(_) | Output::Told(_)) => panic!("not of IRC: {other:?}"),
             }
         }
         for line in wire.split_inclusive(|b| *b == b'\n') {
