@@ -26,6 +26,10 @@ use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
 
+/// A message makes several hundred small allocations, many of them freed by another thread than their own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| told_of(panic.location())));
     let cli = Cli::parse();

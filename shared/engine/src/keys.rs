@@ -1,8 +1,8 @@
 //! The one key schema. Every key of every row is made here, from parts that can't run into each other: `/` parts them,
 //! and a `/` or `%` within one is escaped (threat T5).
 
+use aws_lc_rs::digest::{SHA256, digest as hash_of};
 use sameroom_model::{AccountId, DeliveryId, EventId, Lane, MessageKey, OwnerId, RoomRef, Timestamp, TubeId};
-use sha2::{Digest, Sha256};
 
 use crate::ports::Key;
 
@@ -178,8 +178,8 @@ pub(crate) fn hosted_key(room: &RoomRef, message: &MessageKey) -> Key {
 
 /// A short id made of everything that makes it what it is: the first 100 bits of SHA-256 over the parts, in base32.
 pub(crate) fn digest(parts: &[&str]) -> String {
-    let hash = Sha256::digest(join(parts).as_bytes());
-    let mut text = data_encoding::BASE32_NOPAD.encode(&hash[..13]);
+    let hash = hash_of(&SHA256, join(parts).as_bytes());
+    let mut text = data_encoding::BASE32_NOPAD.encode(&hash.as_ref()[..13]);
     text.make_ascii_lowercase();
     text.truncate(20);
     text

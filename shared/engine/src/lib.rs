@@ -24,6 +24,7 @@ mod relay;
 mod retry;
 mod rows;
 mod show;
+mod views;
 
 use std::sync::Arc;
 
@@ -34,6 +35,7 @@ use breaker::Breaker;
 use hosted::Followers;
 use ports::{Clock, Store, Vault, Wire};
 use recent::Recent;
+use views::Views;
 
 pub use accounts::account_id;
 pub use config::Config;
@@ -58,6 +60,7 @@ struct Inner {
     accounts: Accounts,
     breaker: Breaker,
     recent: Recent,
+    views: Views,
     followers: Followers,
     changes: watch::Sender<u64>,
 }
@@ -81,6 +84,7 @@ impl Engine {
                 config,
                 accounts: Accounts::default(),
                 recent: Recent::default(),
+                views: Views::default(),
                 followers: Followers::default(),
                 changes: watch::channel(0).0,
             }),

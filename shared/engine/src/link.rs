@@ -1,6 +1,7 @@
 //! Rooms and Tubes: making, finding, removing, and walking the network that they form.
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::sync::Arc;
 
 use sameroom_model::{
     AccountId, Direction, Lane, MadeBy, OwnerId, Room, RoomOptions, RoomRef, Text, Tube, TubeEnd, TubeId, TubeState,
@@ -66,7 +67,7 @@ pub(crate) struct LaneRow {
 }
 
 /// All that is kept under a room, read at once.
-#[derive(Default)]
+#[derive(Debug, Default)]
 pub(crate) struct RoomView {
     pub(crate) room: Option<rows::Kept<Room>>,
     pub(crate) tubes: Vec<Tube>,
@@ -265,30 +266,40 @@ impl Engine {
     pub async fn network(&self, room: &RoomRef) -> Result<Network, Unavailable> {
         let view = self.view(room).await?;
         let reached = self.walk(room, &view).await?;
-        Ok(Network { rooms: reached.into_iter().filter_map(|(_, view)| view.room.map(|kept| kept.value)).collect() })
+        Ok(Network {
+            rooms: reached.iter().filter_map(|(_, view)| view.room.as_ref().map(|kept| kept.value.clone())).collect(),
+        })
     }
 
     /// Reads all that is kept under a room.
-    pub(crate) async fn view(&self, room: &RoomRef) -> Result<RoomView, Unavailable> {
+    pub(crate) async fn view(&self, room: &RoomRef) -> Result<Arc<RoomView>, Unavailable> {
+        const PAGE: usize = 1000;
         let partition = keys::room_partition(room);
-        let mut view = RoomView::default();
-        let mut after: Option<String> = None;
-        loop {
-            const PAGE: usize = 1000;
-            let page = self.inner.store.query(&partition, "", after.as_deref(), PAGE).await?;
-            let more = page.len() == PAGE;
-            after = page.last().map(|(sort, _)| sort.clone());
-            for (sort, row) in page {
-                view.take(&partition, sort, &row)?;
-            }
-            if !more {
-                return Ok(view);
-            }
+        let mut rows = self.inner.store.query(&partition, "", None, PAGE).await?;
+        let mut more = rows.len() == PAGE;
+        while more && let Some((last, _)) = rows.last() {
+            let page = self.inner.store.query(&partition, "", Some(last), PAGE).await?;
+            more = page.len() == PAGE;
+            rows.extend(page);
         }
+        if let Some(known) = self.inner.views.get(&partition, &rows) {
+            return Ok(known);
+        }
+        let mut view = RoomView::default();
+        for (sort, row) in &rows {
+            view.take(&partition, sort, row)?;
+        }
+        let view = Arc::new(view);
+        self.inner.views.put(partition, rows, &view);
+        Ok(view)
     }
 
     /// Walks the network from a room: breadth first, each room once, over open Tubes, the way messages may go.
-    pub(crate) async fn walk(&self, from: &RoomRef, view: &RoomView) -> Result<Vec<(RoomRef, RoomView)>, Unavailable> {
+    pub(crate) async fn walk(
+        &self,
+        from: &RoomRef,
+        view: &RoomView,
+    ) -> Result<Vec<(RoomRef, Arc<RoomView>)>, Unavailable> {
         self.search(from, view, None, |state| state == TubeState::Open).await
     }
 
@@ -299,7 +310,7 @@ impl Engine {
             return Ok(Way::Open);
         }
         let view = self.view(&lane.from).await?;
-        let leads = |found: &[(RoomRef, RoomView)]| found.last().is_some_and(|(room, _)| *room == lane.to);
+        let leads = |found: &[(RoomRef, Arc<RoomView>)]| found.last().is_some_and(|(room, _)| *room == lane.to);
         if leads(&self.search(&lane.from, &view, Some(&lane.to), |state| state == TubeState::Open).await?) {
             return Ok(Way::Open);
         }
@@ -314,9 +325,9 @@ impl Engine {
         view: &RoomView,
         wanted: Option<&RoomRef>,
         open: fn(TubeState) -> bool,
-    ) -> Result<Vec<(RoomRef, RoomView)>, Unavailable> {
+    ) -> Result<Vec<(RoomRef, Arc<RoomView>)>, Unavailable> {
         let mut visited: HashSet<RoomRef> = HashSet::from([from.clone()]);
-        let mut reached: Vec<(RoomRef, RoomView)> = Vec::new();
+        let mut reached: Vec<(RoomRef, Arc<RoomView>)> = Vec::new();
         let mut queue: VecDeque<RoomRef> = neighbours(from, view, open, &mut visited).into();
         while let Some(at) = queue.pop_front() {
             if reached.len() >= self.inner.config.rooms_max {
@@ -398,8 +409,8 @@ impl Engine {
 }
 
 impl RoomView {
-    fn take(&mut self, partition: &str, sort: String, row: &Row) -> Result<(), Unavailable> {
-        let key = Key { partition: partition.to_owned(), sort };
+    fn take(&mut self, partition: &str, sort: &str, row: &Row) -> Result<(), Unavailable> {
+        let key = Key { partition: partition.to_owned(), sort: sort.to_owned() };
         if key.sort == keys::SELF {
             self.room = Some(rows::decode(&key, row)?);
         } else if key.sort.starts_with(keys::TUBE) {

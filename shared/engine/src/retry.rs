@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use aws_lc_rs::digest::{Context, SHA256};
 use sameroom_model::Sent;
-use sha2::{Digest, Sha256};
 
 use crate::Config;
 
@@ -38,7 +38,11 @@ pub(crate) fn wait(
 
 /// Between 0 and 0.2.
 fn spread(id: &str, attempt: u32) -> f64 {
-    let hash = Sha256::new().chain_update(id).chain_update(attempt.to_be_bytes()).finalize();
+    let mut context = Context::new(&SHA256);
+    context.update(id.as_bytes());
+    context.update(&attempt.to_be_bytes());
+    let hash = context.finish();
+    let hash = hash.as_ref();
     f64::from(u16::from_be_bytes([hash[0], hash[1]])) / f64::from(u16::MAX) / 5.0
 }
 

@@ -7,6 +7,17 @@ use unicode_segmentation::UnicodeSegmentation as _;
 /// A display name made safe: no control characters, line breaks, bidirectional controls or zero-width characters;
 /// white space collapsed to single spaces and trimmed; at most `max_graphemes` graphemes. It can come out empty.
 pub fn clean(name: &str, max_graphemes: usize) -> String {
+    // Most names are a few words of ASCII: nothing to take away, and each character a grapheme.
+    let harmless = |pair: &[u8]| pair[0] != b' ' || pair[1] != b' ';
+    let bytes = name.as_bytes();
+    if bytes.len() <= max_graphemes
+        && bytes.iter().all(|b| (b' '..=b'~').contains(b))
+        && bytes.first() != Some(&b' ')
+        && bytes.last() != Some(&b' ')
+        && bytes.windows(2).all(harmless)
+    {
+        return name.to_owned();
+    }
     let visible: String = name
         .chars()
         .filter_map(|c| match c {

@@ -1,6 +1,7 @@
 //! A delivery becomes signed requests, and an answer an outcome. Nothing here is random: the same delivery makes the
 //! same ids at every attempt.
 
+use aws_lc_rs::digest::{Context, SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
@@ -11,7 +12,6 @@ use sameroom_model::{
     Text, Timestamp,
 };
 use sameroom_text::{markdown, plain, split};
-use sha2::{Digest, Sha256};
 
 use super::LIMIT;
 use super::signature::{self, SECRETS};
@@ -220,15 +220,17 @@ fn file(attachment: &Attachment) -> File<'_> {
 fn webhook_id(delivery: &Delivery, part: usize) -> String {
     let id = delivery.id.as_str();
     let fits = (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    let id = if fits { id.to_owned() } else { URL_SAFE_NO_PAD.encode(Sha256::digest(id)) };
+    let id = if fits { id.to_owned() } else { URL_SAFE_NO_PAD.encode(digest(&SHA256, id.as_bytes())) };
     if part == 0 { id } else { format!("{id}-{part}") }
 }
 
 /// A name for a room that tells nothing of its key.
 fn opaque(room: &RoomRef) -> String {
-    let digest =
-        Sha256::new_with_prefix(room.account.as_str()).chain_update([0]).chain_update(room.key.as_str()).finalize();
-    URL_SAFE_NO_PAD.encode(&digest[..12])
+    let mut context = Context::new(&SHA256);
+    context.update(room.account.as_str().as_bytes());
+    context.update(&[0]);
+    context.update(room.key.as_str().as_bytes());
+    URL_SAFE_NO_PAD.encode(&context.finish().as_ref()[..12])
 }
 
 fn request(endpoint: &str, key: &[u8], id: &str, timestamp: &str, body: Vec<u8>) -> Option<Request<Bytes>> {

@@ -4,14 +4,13 @@
 
 use std::borrow::Cow;
 
+use aws_lc_rs::hmac;
 use base64::Engine;
 use base64::alphabet;
 use base64::engine::DecodePaddingMode;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
-use hmac::{Hmac, KeyInit, Mac};
 use http::HeaderMap;
 use sameroom_model::{Secrets, Timestamp};
-use sha2::Sha256;
 use subtle::ConstantTimeEq;
 
 use crate::Rejected;
@@ -87,13 +86,13 @@ fn proven<'a>(secrets: &Secrets, headers: &'a HeaderMap, body: &[u8], now: Times
 }
 
 fn digest(key: &[u8], id: &str, timestamp: &str, body: &[u8]) -> Option<[u8; DIGEST]> {
-    let mut mac = Hmac::<Sha256>::new_from_slice(key).ok()?;
+    let mut mac = hmac::Context::with_key(&hmac::Key::new(hmac::HMAC_SHA256, key));
     mac.update(id.as_bytes());
     mac.update(b".");
     mac.update(timestamp.as_bytes());
     mac.update(b".");
     mac.update(body);
     let mut encoded = [0; DIGEST];
-    let written = STANDARD.encode_slice(mac.finalize().into_bytes(), &mut encoded).ok()?;
+    let written = STANDARD.encode_slice(mac.sign(), &mut encoded).ok()?;
     (written == DIGEST).then_some(encoded)
 }
