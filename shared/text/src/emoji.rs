@@ -115,6 +115,19 @@ pub(crate) fn protect(text: &str) -> String {
     out
 }
 
+/// Whether the short code of an emoji must be kept apart from what was written before it, so that it is seen: a letter
+/// or digit would hide it, and so would a URL that it seems to be in.
+pub(crate) fn needs_gap_after(written: &str) -> bool {
+    let word = written.rsplit(char::is_whitespace).next().unwrap_or_default();
+    word.ends_with(|c: char| c.is_alphanumeric() || c == ':') || word.contains("://")
+}
+
+/// Whether the short code of an emoji must be kept apart from this character behind it. With a slash it could look like
+/// a URL (`:https:` before `//example.org`).
+pub(crate) fn needs_gap_before(next: char) -> bool {
+    next.is_alphanumeric() || matches!(next, ':' | '/')
+}
+
 fn code_at(text: &str, start: usize, after: usize) -> Option<Found<'_>> {
     let bytes = text.as_bytes();
     let rest = &bytes[start + 1..];

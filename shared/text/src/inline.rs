@@ -94,9 +94,10 @@ pub(crate) fn push_lines(text: &str, style: Style, out: &mut Vec<Run>) {
     }
 }
 
-/// Text in which short codes of emoji mean emoji, but for those in URLs.
+/// Text in which short codes of emoji mean emoji, but for those in URLs. A zero-width space ends a URL: writers put it
+/// between what is not to be read together.
 pub(crate) fn push_with_emoji(text: &str, style: Style, out: &mut Vec<Run>) {
-    for piece in link::pieces(text) {
+    for piece in text.split_inclusive(neutral::ZERO_WIDTH_SPACE).flat_map(link::pieces) {
         match piece {
             link::Piece::Text(text) => push_emoji(text, style, out),
             link::Piece::Url(url) => out.push(Run::text(url, style)),
