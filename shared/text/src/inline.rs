@@ -116,6 +116,14 @@ fn push_emoji(text: &str, style: Style, out: &mut Vec<Run>) {
     out.push(Run::text(&text[done..], style));
 }
 
+/// The text right before an inline, where there is one.
+pub(crate) fn text_before(inlines: &[Inline], at: usize) -> &str {
+    match at.checked_sub(1).map(|before| &inlines[before]) {
+        Some(Inline::Text(text)) => text,
+        _ => "",
+    }
+}
+
 /// How often paragraphs are made again until they stay the same.
 pub(crate) const ROUNDS: usize = 4;
 

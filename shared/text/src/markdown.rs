@@ -3,6 +3,7 @@
 
 use sameroom_model::{Block, Inline, Text};
 
+use crate::inline::text_before;
 use crate::{Markup, degrade, emoji, link};
 
 mod read;
@@ -134,7 +135,7 @@ impl Writer {
                     self.out.push_str(">)");
                 }
                 Inline::Emoji(emoji) => {
-                    if emoji::needs_gap_after(&self.out) {
+                    if self.out.ends_with(':') || emoji::needs_gap_after(text_before(inlines, i)) {
                         self.out.push('\u{200b}');
                     }
                     self.out.extend([":", &emoji.name, ":"]);

@@ -3,6 +3,7 @@
 
 use sameroom_model::{Block, Inline, Mention, MentionKind, Text};
 
+use crate::inline::text_before;
 use crate::neutral::ZERO_WIDTH_SPACE;
 use crate::{Markup, degrade, emoji};
 
@@ -85,7 +86,7 @@ struct Writer {
 
 impl Writer {
     fn inlines(&mut self, inlines: &[Inline]) {
-        for inline in inlines {
+        for (i, inline) in inlines.iter().enumerate() {
             if !matches!(inline, Inline::Text(_) | Inline::Break) {
                 self.open_again();
             }
@@ -117,7 +118,7 @@ impl Writer {
                 Inline::Mention(mention) => self.mention(mention),
                 Inline::Emoji(emoji) => {
                     self.part(':');
-                    if emoji::needs_gap_after(&self.out) {
+                    if self.out.ends_with(':') || emoji::needs_gap_after(text_before(inlines, i)) {
                         self.out.push(ZERO_WIDTH_SPACE);
                     }
                     self.out.extend([":", &emoji.name, ":"]);

@@ -129,12 +129,21 @@ proptest! {
     }
 }
 
-/// Whether there is a mass mention that some platform would act on.
+/// Whether there is a mass mention that some platform would act on. A mail address (`me@here.example`) is none.
 fn calls_all(text: &str) -> bool {
     let text = text.to_lowercase();
-    let names = ["@here", "@everyone", "@channel"].iter().flat_map(|name| text.match_indices(name));
-    let mut after = names.map(|(at, name)| text[at + name.len()..].chars().next());
-    text.contains("<!") || after.any(|after| !after.is_some_and(char::is_alphanumeric))
+    let mut names = ["@here", "@everyone", "@channel"].iter().flat_map(|name| text.match_indices(name));
+    text.contains("<!")
+        || names.any(|(at, name)| {
+            let mut after = text[at + name.len()..].chars();
+            let before = text[..at].chars().next_back();
+            let local = before.is_some_and(|c| c.is_alphanumeric() || ".+-_".contains(c));
+            match after.next() {
+                Some('.') if local => !after.next().is_some_and(char::is_alphanumeric),
+                Some(c) => !c.is_alphanumeric(),
+                None => true,
+            }
+        })
 }
 
 /// What people see, with backticks around code: what stands in code is not read together with what is around it.
@@ -225,6 +234,14 @@ fn laws_that_broke_once() {
         vec![emoji("https"), t("//a.example")],
         vec![t("x"), emoji("https"), t("//a.example")],
         vec![t("http://-"), emoji("blob_cat"), t("a.example")],
+        // The zero-width space that keeps `:wave:` text let `:c:` before it be an emoji.
+        vec![t(":c:wave:")],
+        vec![t("x:b::a:c:wave::b:y :+1:x")],
+        // A zero-width space right behind a delimiter would keep it from being one.
+        vec![
+            Inline::Link { url: "https://a.example/".to_owned(), label: vec![strong(vec![t(":")])] },
+            emoji("blob_cat"),
+        ],
     ];
     for story in stories {
         let text = Text { blocks: vec![Block::Paragraph(story)] };
