@@ -124,10 +124,17 @@ pub(crate) fn protect(text: &str) -> String {
 }
 
 /// Whether the short code of an emoji must be kept apart from the text before it, so that it is seen: a letter or digit
-/// would hide it, and so would a URL that it seems to be in.
+/// would hide it, a colon with such before it would make a name of what is between, and it could seem to be in a URL.
 pub(crate) fn needs_gap_after(text: &str) -> bool {
     let word = text.rsplit(char::is_whitespace).next().unwrap_or_default();
-    word.ends_with(|c: char| c.is_alphanumeric() || c == ':') || word.contains("://")
+    word.ends_with(|c: char| c.is_alphanumeric() || ":_+-'".contains(c)) || word.contains("://")
+}
+
+/// Whether the text begins with something like a short code, if only by its form.
+fn looks_like_code(text: &str) -> bool {
+    let Some(rest) = text.as_bytes().strip_prefix(b":") else { return false };
+    let length = rest.iter().take(NAME_MAX + 1).take_while(|b| is_name_byte(**b)).count();
+    (1..=NAME_MAX).contains(&length) && rest.get(length) == Some(&b':')
 }
 
 /// Whether the short code of an emoji must be kept apart from this character behind it. With a slash it could look like
@@ -159,8 +166,7 @@ fn code_at(text: &str, start: usize, after: usize, parted: Option<usize>) -> Opt
     // Right after another short code its colon is no obstacle, and neither is that of one that follows.
     let before = (start == after && start > 0) || free(text[..start].chars().next_back());
     let next = &text[end..];
-    let behind =
-        parted == Some(end - 1) || free(next.chars().next()) || (next.starts_with(':') && next[1..].contains(':'));
+    let behind = parted == Some(end - 1) || free(next.chars().next()) || looks_like_code(next);
     let is_emoji = match unicode {
         Some(_) => before || behind,
         None => before && behind && is_name(name),

@@ -237,6 +237,9 @@ fn laws_that_broke_once() {
         // The zero-width space that keeps `:wave:` text let `:c:` before it be an emoji.
         vec![t(":c:wave:")],
         vec![t("x:b::a:c:wave::b:y :+1:x")],
+        // Whether text is a short code hung on any colon behind it, even one of the next emoji.
+        vec![t(":blob_cat::;"), emoji("blob_cat")],
+        vec![t(":blob_cat::-"), emoji("blob_cat")],
         // A zero-width space right behind a delimiter would keep it from being one.
         vec![
             Inline::Link { url: "https://a.example/".to_owned(), label: vec![strong(vec![t(":")])] },
