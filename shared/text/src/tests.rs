@@ -240,6 +240,10 @@ fn laws_that_broke_once() {
         // Whether text is a short code hung on any colon behind it, even one of the next emoji.
         vec![t(":blob_cat::;"), emoji("blob_cat")],
         vec![t(":blob_cat::-"), emoji("blob_cat")],
+        // The zero-width space between `@` and an emoji stayed with the `@`, as if it kept a mention dead.
+        vec![t("http://@"), emoji("blob_cat")],
+        // A URL hid another one before it.
+        vec![t("https://x.example&http://a.example/b_c_?d=e&f")],
         // A zero-width space right behind a delimiter would keep it from being one.
         vec![
             Inline::Link { url: "https://a.example/".to_owned(), label: vec![strong(vec![t(":")])] },
@@ -252,6 +256,10 @@ fn laws_that_broke_once() {
             law(dialect, &text).unwrap();
         }
         law_with_mentions(&text).unwrap();
+        for (_, _, _, markup) in DIALECTS {
+            let degraded = degrade(&text, &markup);
+            assert_eq!(degrade(&degraded, &markup), degraded);
+        }
     }
 }
 
