@@ -80,7 +80,8 @@ proptest! {
     fn t10_no_mass_mention_leaves_alive(text in arbitrary::text()) {
         for (name, read, write, _) in DIALECTS {
             let written = write(&text);
-            prop_assert!(!calls_all(&written), "{name} wrote {written:?}");
+            // Slack's `<!here>` is one only as it is written; its `<` and `!` may well be shown side by side.
+            prop_assert!(!calls_all(&written) && !written.contains("<!"), "{name} wrote {written:?}");
             let shown = shown(&read(&written));
             prop_assert!(!calls_all(&shown), "{name} shows {shown:?}");
         }
@@ -133,17 +134,16 @@ proptest! {
 fn calls_all(text: &str) -> bool {
     let text = text.to_lowercase();
     let mut names = ["@here", "@everyone", "@channel"].iter().flat_map(|name| text.match_indices(name));
-    text.contains("<!")
-        || names.any(|(at, name)| {
-            let mut after = text[at + name.len()..].chars();
-            let before = text[..at].chars().next_back();
-            let local = before.is_some_and(|c| c.is_alphanumeric() || ".+-_".contains(c));
-            match after.next() {
-                Some('.') if local => !after.next().is_some_and(char::is_alphanumeric),
-                Some(c) => !c.is_alphanumeric(),
-                None => true,
-            }
-        })
+    names.any(|(at, name)| {
+        let mut after = text[at + name.len()..].chars();
+        let before = text[..at].chars().next_back();
+        let local = before.is_some_and(|c| c.is_alphanumeric() || ".+-_".contains(c));
+        match after.next() {
+            Some('.') if local => !after.next().is_some_and(char::is_alphanumeric),
+            Some(c) => !c.is_alphanumeric(),
+            None => true,
+        }
+    })
 }
 
 /// What people see, with backticks around code: what stands in code is not read together with what is around it.
