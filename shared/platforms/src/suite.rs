@@ -341,9 +341,11 @@ pub(crate) fn secrets_show_nowhere(fixture: &Fixture) {
     }
 }
 
-/// Runs a property.
+/// Runs a property with so many cases; `PROPTEST_CASES` asks for more, in proportion to proptest's own 256.
 pub(super) fn check<S: Strategy>(cases: u32, strategy: &S, law: impl Fn(S::Value)) {
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let asked = Config::default();
+    let cases = (u64::from(cases) * u64::from(asked.cases) / 256).max(1) as u32;
+    let config = Config { cases, failure_persistence: None, ..asked };
     let result = TestRunner::new(config).run(strategy, |value| {
         catch_unwind(AssertUnwindSafe(|| law(value))).map_err(|panic| {
             let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -92,7 +92,7 @@ pub(crate) fn find(text: &str) -> Vec<Found<'_>> {
     let bytes = text.as_bytes();
     let mut at = 0;
     while let Some(start) = bytes[at..].iter().position(|b| *b == b':').map(|offset| at + offset) {
-        match code_at(text, start, found.last().map_or(0, |last| last.end)) {
+        match code_at(text, start, found.last().map_or(0, |last| last.end), None) {
             Some(code) => {
                 at = code.end;
                 found.push(code);
@@ -105,17 +105,47 @@ pub(crate) fn find(text: &str) -> Vec<Found<'_>> {
 
 /// The text with its short codes broken by a zero-width space after the first colon, so that none is seen in it.
 pub(crate) fn protect(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for (at, c) in text.char_indices() {
-        out.push(c);
-        if c == ':' && code_at(text, at, 0).is_some() {
-            out.push('\u{200b}');
+    // From the right: a broken code frees the colon that it begins with to end the one before it, as in `:a:wave:`.
+    let mut broken: Vec<usize> = Vec::new();
+    for (at, _) in text.rmatch_indices(':') {
+        if code_at(text, at, 0, broken.last().copied()).is_some() {
+            broken.push(at);
         }
     }
+    let mut out = String::with_capacity(text.len());
+    let mut done = 0;
+    for at in broken.into_iter().rev() {
+        out.push_str(&text[done..=at]);
+        out.push('\u{200b}');
+        done = at + 1;
+    }
+    out.push_str(&text[done..]);
     out
 }
 
-fn code_at(text: &str, start: usize, after: usize) -> Option<Found<'_>> {
+/// Whether the short code of an emoji must be kept apart from the text before it, so that it is seen: a letter or digit
+/// would hide it, a colon with such before it would make a name of what is between, and it could seem to be in a URL.
+pub(crate) fn needs_gap_after(text: &str) -> bool {
+    let word = text.rsplit(char::is_whitespace).next().unwrap_or_default();
+    word.ends_with(|c: char| c.is_alphanumeric() || ":_+-'".contains(c)) || word.contains("://")
+}
+
+/// Whether the text begins with something like a short code, if only by its form.
+fn looks_like_code(text: &str) -> bool {
+    let Some(rest) = text.as_bytes().strip_prefix(b":") else { return false };
+    let length = rest.iter().take(NAME_MAX + 1).take_while(|b| is_name_byte(**b)).count();
+    (1..=NAME_MAX).contains(&length) && rest.get(length) == Some(&b':')
+}
+
+/// Whether the short code of an emoji must be kept apart from this character behind it. With a slash it could look like
+/// a URL (`:https:` before `//example.org`).
+pub(crate) fn needs_gap_before(next: char) -> bool {
+    next.is_alphanumeric() || matches!(next, ':' | '/')
+}
+
+/// The short code that begins with the colon at `start`, where the one before it ended at `after`, and a zero-width
+/// space is taken to stand behind the colon at `parted`.
+fn code_at(text: &str, start: usize, after: usize, parted: Option<usize>) -> Option<Found<'_>> {
     let bytes = text.as_bytes();
     let rest = &bytes[start + 1..];
     let mut length = rest.iter().take(NAME_MAX + 1).take_while(|b| is_name_byte(**b)).count();
@@ -136,7 +166,7 @@ fn code_at(text: &str, start: usize, after: usize) -> Option<Found<'_>> {
     // Right after another short code its colon is no obstacle, and neither is that of one that follows.
     let before = (start == after && start > 0) || free(text[..start].chars().next_back());
     let next = &text[end..];
-    let behind = free(next.chars().next()) || (next.starts_with(':') && next[1..].contains(':'));
+    let behind = parted == Some(end - 1) || free(next.chars().next()) || looks_like_code(next);
     let is_emoji = match unicode {
         Some(_) => before || behind,
         None => before && behind && is_name(name),

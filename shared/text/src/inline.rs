@@ -94,9 +94,10 @@ pub(crate) fn push_lines(text: &str, style: Style, out: &mut Vec<Run>) {
     }
 }
 
-/// Text in which short codes of emoji mean emoji, but for those in URLs.
+/// Text in which short codes of emoji mean emoji, but for those in URLs. A zero-width space ends a URL: writers put it
+/// between what is not to be read together.
 pub(crate) fn push_with_emoji(text: &str, style: Style, out: &mut Vec<Run>) {
-    for piece in link::pieces(text) {
+    for piece in text.split_inclusive(neutral::ZERO_WIDTH_SPACE).flat_map(link::pieces) {
         match piece {
             link::Piece::Text(text) => push_emoji(text, style, out),
             link::Piece::Url(url) => out.push(Run::text(url, style)),
@@ -113,6 +114,14 @@ fn push_emoji(text: &str, style: Style, out: &mut Vec<Run>) {
         done = found.end;
     }
     out.push(Run::text(&text[done..], style));
+}
+
+/// The text right before an inline, where there is one.
+pub(crate) fn text_before(inlines: &[Inline], at: usize) -> &str {
+    match at.checked_sub(1).map(|before| &inlines[before]) {
+        Some(Inline::Text(text)) => text,
+        _ => "",
+    }
 }
 
 /// How often paragraphs are made again until they stay the same.
@@ -136,7 +145,7 @@ pub(crate) fn paragraphs(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
 }
 
 fn paragraphs_once(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
-    let mut runs = merge(merge(clean(merge(runs))).into_iter().map(strip).collect());
+    let mut runs = merge(strip(merge(clean(merge(runs)))));
     runs = linkify(runs, neutral);
     if neutral {
         neutralise(&mut runs);
@@ -232,7 +241,7 @@ fn clean(runs: Vec<Run>) -> Vec<Run> {
             }
             Leaf::Link { url, label } => {
                 let url = link::sanitise(&url);
-                let label = neutral::strip_zero_width(&characters(&label));
+                let label = neutral::strip_zero_width(&characters(&label), false);
                 let label = label.split_whitespace().collect::<Vec<_>>().join(" ");
                 let own = label == url || label == link::shown(&url);
                 let label = if own { String::new() } else { label };
@@ -297,13 +306,25 @@ fn merge(runs: Vec<Run>) -> Vec<Run> {
     out
 }
 
-fn strip(mut run: Run) -> Run {
-    if let Leaf::Text(text) | Leaf::Code(text) = &mut run.leaf
-        && text.contains(neutral::ZERO_WIDTH_SPACE)
-    {
-        *text = neutral::strip_zero_width(text);
+/// Drops zero-width spaces, except those that keep a mention dead: see [`neutralise`], which puts them there.
+fn strip(mut runs: Vec<Run>) -> Vec<Run> {
+    let mut name_follows = false;
+    for run in runs.iter_mut().rev() {
+        let is_text = matches!(run.leaf, Leaf::Text(_));
+        match &mut run.leaf {
+            Leaf::Text(text) | Leaf::Code(text) => {
+                if text.contains(neutral::ZERO_WIDTH_SPACE) {
+                    *text = neutral::strip_zero_width(text, is_text && name_follows);
+                }
+                if !text.is_empty() {
+                    name_follows = neutral::starts_mass(text);
+                }
+            }
+            Leaf::Link { label, .. } => name_follows = neutral::starts_mass(label),
+            Leaf::Mention(_) | Leaf::Emoji(_) | Leaf::Break => name_follows = false,
+        }
     }
-    run
+    runs
 }
 
 fn linkify(runs: Vec<Run>, neutral: bool) -> Vec<Run> {

@@ -17,16 +17,30 @@ pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
     let mut finder = LinkFinder::new();
     finder.kinds(&[LinkKind::Url]);
     let mut pieces = Vec::new();
-    let mut done = 0;
-    for link in finder.links(text).filter(|link| is_web(link.as_str())) {
-        if link.start() > done {
-            pieces.push(Piece::Text(&text[done..link.start()]));
+    // What is left beside a URL is looked at again: it may hold one that the other's presence hid. Last is next.
+    let mut left = vec![Piece::Text(text)];
+    while let Some(piece) = left.pop() {
+        let Piece::Text(text) = piece else {
+            pieces.push(piece);
+            continue;
+        };
+        let mut parts = Vec::new();
+        let mut done = 0;
+        for link in finder.links(text).filter(|link| is_web(link.as_str())) {
+            if link.start() > done {
+                parts.push(Piece::Text(&text[done..link.start()]));
+            }
+            parts.push(Piece::Url(link.as_str()));
+            done = link.end();
         }
-        pieces.push(Piece::Url(link.as_str()));
-        done = link.end();
-    }
-    if done < text.len() {
-        pieces.push(Piece::Text(&text[done..]));
+        if done == 0 {
+            pieces.push(Piece::Text(text));
+            continue;
+        }
+        if done < text.len() {
+            parts.push(Piece::Text(&text[done..]));
+        }
+        left.extend(parts.into_iter().rev());
     }
     pieces
 }

@@ -3,6 +3,7 @@
 
 use sameroom_model::{Block, Inline, Text};
 
+use crate::inline::text_before;
 use crate::{Markup, degrade, emoji, link};
 
 mod read;
@@ -97,7 +98,7 @@ fn longest_run(text: &str, of: char) -> usize {
 
 struct Writer {
     out: String,
-    /// Whether a letter, digit or colon that follows must be kept apart (a custom emoji was written).
+    /// Whether what follows must be kept apart (a custom emoji was written): see [`emoji::needs_gap_before`].
     gap: bool,
 }
 
@@ -134,7 +135,7 @@ impl Writer {
                     self.out.push_str(">)");
                 }
                 Inline::Emoji(emoji) => {
-                    if self.out.ends_with(|c: char| c.is_alphanumeric() || c == ':') {
+                    if self.out.ends_with(':') || emoji::needs_gap_after(text_before(inlines, i)) {
                         self.out.push('\u{200b}');
                     }
                     self.out.extend([":", &emoji.name, ":"]);
@@ -156,7 +157,7 @@ impl Writer {
     }
 
     fn text(&mut self, text: &str, link_follows: bool) {
-        if self.gap && text.starts_with(|c: char| c.is_alphanumeric() || c == ':') {
+        if self.gap && text.starts_with(emoji::needs_gap_before) {
             self.out.push('\u{200b}');
         }
         escape(&emoji::protect(text), &mut self.out);

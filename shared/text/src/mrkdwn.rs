@@ -3,6 +3,8 @@
 
 use sameroom_model::{Block, Inline, Mention, MentionKind, Text};
 
+use crate::inline::text_before;
+use crate::neutral::ZERO_WIDTH_SPACE;
 use crate::{Markup, degrade, emoji};
 
 mod read;
@@ -60,13 +62,15 @@ fn write_blocks(blocks: &[Block], out: &mut String) {
 }
 
 fn escape(text: &str, out: &mut String) {
-    for c in text.chars() {
-        match c {
-            '&' => out.push_str("&amp;"),
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            c => out.push(c),
-        }
+    text.chars().for_each(|c| escape_char(c, out));
+}
+
+fn escape_char(c: char, out: &mut String) {
+    match c {
+        '&' => out.push_str("&amp;"),
+        '<' => out.push_str("&lt;"),
+        '>' => out.push_str("&gt;"),
+        c => out.push(c),
     }
 }
 
@@ -76,13 +80,13 @@ struct Writer {
     open: Vec<char>,
     /// Whether they are to be opened again on this line, behind its leading space.
     reopen: bool,
-    /// Whether a letter, digit or colon that follows must be kept apart.
+    /// Whether what follows must be kept apart (a custom emoji was written): see [`emoji::needs_gap_before`].
     gap: bool,
 }
 
 impl Writer {
     fn inlines(&mut self, inlines: &[Inline]) {
-        for inline in inlines {
+        for (i, inline) in inlines.iter().enumerate() {
             if !matches!(inline, Inline::Text(_) | Inline::Break) {
                 self.open_again();
             }
@@ -93,7 +97,9 @@ impl Writer {
                 Inline::Struck(inner) => self.delimited('~', inner),
                 Inline::Code(code) => {
                     self.out.push('`');
-                    escape(&code.replace('`', "\u{200b}`\u{200b}"), &mut self.out);
+                    for c in code.chars() {
+                        if c == '`' { self.literal(c) } else { escape_char(c, &mut self.out) }
+                    }
                     self.out.push('`');
                     self.gap = false;
                 }
@@ -112,8 +118,8 @@ impl Writer {
                 Inline::Mention(mention) => self.mention(mention),
                 Inline::Emoji(emoji) => {
                     self.part(':');
-                    if self.out.ends_with(|c: char| c.is_alphanumeric() || c == ':') {
-                        self.out.push('\u{200b}');
+                    if self.out.ends_with(':') || emoji::needs_gap_after(text_before(inlines, i)) {
+                        self.out.push(ZERO_WIDTH_SPACE);
                     }
                     self.out.extend([":", &emoji.name, ":"]);
                     self.gap = true;
@@ -136,14 +142,14 @@ impl Writer {
 
     /// Keeps a character that follows apart, where it would undo what is before it.
     fn part(&mut self, next: char) {
-        if std::mem::take(&mut self.gap) && (next.is_alphanumeric() || next == ':') {
-            self.out.push('\u{200b}');
+        if std::mem::take(&mut self.gap) && emoji::needs_gap_before(next) {
+            self.out.push(ZERO_WIDTH_SPACE);
         }
     }
 
     fn delimited(&mut self, delimiter: char, inner: &[Inline]) {
         if self.out.ends_with(char::is_alphanumeric) {
-            self.out.push('\u{200b}');
+            self.out.push(ZERO_WIDTH_SPACE);
         }
         self.open.push(delimiter);
         self.out.push(delimiter);
@@ -152,6 +158,15 @@ impl Writer {
         self.open.pop();
         self.out.push(delimiter);
         self.gap = true;
+    }
+
+    /// A character that would be a delimiter, between zero-width spaces that are its own. One behind an `@` is not: it
+    /// keeps a mention dead, so there it takes another.
+    fn literal(&mut self, c: char) {
+        if self.out.ends_with('@') {
+            self.out.push(ZERO_WIDTH_SPACE);
+        }
+        self.out.extend([ZERO_WIDTH_SPACE, c, ZERO_WIDTH_SPACE]);
     }
 
     fn mention(&mut self, mention: &Mention) {
@@ -190,12 +205,12 @@ impl Writer {
                 _ => false,
             };
             if literal {
-                self.out.extend(['\u{200b}', c, '\u{200b}']);
+                self.literal(c);
             } else {
                 if c == '>' && (self.out.is_empty() || self.out.ends_with('\n')) {
-                    self.out.push('\u{200b}');
+                    self.out.push(ZERO_WIDTH_SPACE);
                 }
-                escape(c.encode_utf8(&mut [0; 4]), &mut self.out);
+                escape_char(c, &mut self.out);
             }
             before = Some(c);
         }

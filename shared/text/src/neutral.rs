@@ -43,8 +43,9 @@ pub(crate) fn starts_mass(text: &str) -> bool {
     })
 }
 
-/// Drops zero-width spaces, except where [`neutralise`] puts them: there they keep a mention dead.
-pub(crate) fn strip_zero_width(text: &str) -> String {
+/// Drops zero-width spaces, except where [`neutralise`] puts them: there they keep a mention dead. One behind an `@` at
+/// the end stays where the name comes right after the text.
+pub(crate) fn strip_zero_width(text: &str, name_follows: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut chars = text.chars();
     while let Some(c) = chars.next() {
@@ -55,7 +56,7 @@ pub(crate) fn strip_zero_width(text: &str) -> String {
         let keep = match out.chars().next_back() {
             Some('@') => {
                 let ahead: String = chars.clone().filter(|c| *c != ZERO_WIDTH_SPACE).take(AHEAD).collect();
-                ahead.is_empty() || starts_mass(&ahead)
+                if ahead.is_empty() { name_follows } else { starts_mass(&ahead) }
             }
             Some('<') => chars.clone().find(|c| *c != ZERO_WIDTH_SPACE) == Some('!'),
             _ => false,

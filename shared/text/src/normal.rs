@@ -86,7 +86,7 @@ pub(crate) fn push_block(block: Block, out: &mut Vec<Block>) {
 pub(crate) fn code_text(text: &str) -> String {
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let text: String = text.chars().filter(|c| matches!(c, '\n' | '\t') || !c.is_control()).collect();
-    crate::neutral::strip_zero_width(&text).trim_matches('\n').to_owned()
+    crate::neutral::strip_zero_width(&text, false).trim_matches('\n').to_owned()
 }
 
 /// A language's tag, where it is one.

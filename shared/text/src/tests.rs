@@ -1,7 +1,7 @@
 //! The laws of dialects, for any tree and any input.
 
 use proptest::prelude::*;
-use sameroom_model::{Block, Inline, MentionKind, Text};
+use sameroom_model::{Block, Emoji, Inline, MentionKind, Text};
 
 use crate::{Markup, arbitrary, degrade, html, irc, markdown, mrkdwn, neutralise, normalise, plain, split};
 
@@ -20,6 +20,14 @@ fn law(dialect: usize, text: &Text) -> Result<(), TestCaseError> {
     let (name, read, write, markup) = DIALECTS[dialect];
     let written = write(text);
     prop_assert_eq!(read(&written), degrade(text, &markup), "{} wrote {:?}", name, written);
+    Ok(())
+}
+
+fn law_with_mentions(text: &Text) -> Result<(), TestCaseError> {
+    let mut wanted = degrade(text, &Markup::MRKDWN_MENTIONS);
+    label_by_key(&mut wanted.blocks);
+    let written = mrkdwn::write_with_mentions(text);
+    prop_assert_eq!(mrkdwn::read(&written), wanted, "wrote {:?}", written);
     Ok(())
 }
 
@@ -44,12 +52,7 @@ proptest! {
     fn mrkdwn_law(text in arbitrary::text()) { law(4, &text)?; }
 
     #[test]
-    fn mrkdwn_law_with_mentions(text in arbitrary::text()) {
-        let mut wanted = degrade(&text, &Markup::MRKDWN_MENTIONS);
-        label_by_key(&mut wanted.blocks);
-        let written = mrkdwn::write_with_mentions(&text);
-        prop_assert_eq!(mrkdwn::read(&written), wanted, "wrote {:?}", written);
-    }
+    fn mrkdwn_law_with_mentions(text in arbitrary::text()) { law_with_mentions(&text)?; }
 
     #[test]
     fn normal_form_is_its_own(text in arbitrary::text()) {
@@ -75,17 +78,12 @@ proptest! {
 
     #[test]
     fn t10_no_mass_mention_leaves_alive(text in arbitrary::text()) {
-        for (name, _, write, _) in DIALECTS {
-            let mut written = write(&text);
-            if name == "markdown" {
-                written = unescaped(&written);
-            }
-            for mass in ["@here", "@everyone", "@channel", "<!"] {
-                for (at, _) in written.to_lowercase().match_indices(mass) {
-                    let after = written.get(at + mass.len()..).and_then(|rest| rest.chars().next());
-                    prop_assert!(mass != "<!" && after.is_some_and(char::is_alphanumeric), "{name}: {written:?}");
-                }
-            }
+        for (name, read, write, _) in DIALECTS {
+            let written = write(&text);
+            // Slack's `<!here>` is one only as it is written; its `<` and `!` may well be shown side by side.
+            prop_assert!(!calls_all(&written) && !written.contains("<!"), "{name} wrote {written:?}");
+            let shown = shown(&read(&written));
+            prop_assert!(!calls_all(&shown), "{name} shows {shown:?}");
         }
         let once = neutralise(&text.words());
         prop_assert_eq!(neutralise(&once), once);
@@ -124,21 +122,55 @@ proptest! {
             prop_assert!(line.len() <= max || line.chars().count() == 1, "{max} {line:?}");
         }
         let whole = degrade(&text, &Markup::IRC).words();
-        let parts: String = lines.iter().map(|line| irc::read(line).words()).collect();
+        // Not read: what was cut out of the middle of a word can look like a URL, and would be made safe as one.
+        let parts: String = lines.concat().chars().filter(|c| !c.is_control()).collect();
         if max >= 16 {
             prop_assert_eq!(dense(&whole), dense(&parts));
         }
     }
 }
 
-/// Markdown without its backslashes, as a platform shows it.
-fn unescaped(text: &str) -> String {
-    let mut out = String::new();
-    let mut chars = text.chars();
-    while let Some(c) = chars.next() {
-        out.push(if c == '\\' { chars.next().unwrap_or(c) } else { c });
+/// Whether there is a mass mention that some platform would act on. A mail address (`me@here.example`) is none.
+fn calls_all(text: &str) -> bool {
+    let text = text.to_lowercase();
+    let mut names = ["@here", "@everyone", "@channel"].iter().flat_map(|name| text.match_indices(name));
+    names.any(|(at, name)| {
+        let mut after = text[at + name.len()..].chars();
+        let before = text[..at].chars().next_back();
+        let local = before.is_some_and(|c| c.is_alphanumeric() || ".+-_".contains(c));
+        match after.next() {
+            Some('.') if local => !after.next().is_some_and(char::is_alphanumeric),
+            Some(c) => !c.is_alphanumeric(),
+            None => true,
+        }
+    })
+}
+
+/// What people see, with backticks around code: what stands in code is not read together with what is around it.
+fn shown(text: &Text) -> String {
+    fn tick(inlines: &mut [Inline]) {
+        for inline in inlines {
+            match inline {
+                Inline::Code(code) => *inline = Inline::Text(format!("`{code}`")),
+                Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Struck(inner) => tick(inner),
+                _ => {}
+            }
+        }
     }
-    out
+    let mut text = text.clone();
+    each_paragraph(&mut text.blocks, &mut |inlines| tick(inlines));
+    text.words()
+}
+
+fn each_paragraph(blocks: &mut [Block], act: &mut dyn FnMut(&mut [Inline])) {
+    for block in blocks {
+        match block {
+            Block::Paragraph(inlines) => act(inlines),
+            Block::Quote(inner) => each_paragraph(inner, act),
+            Block::List { items, .. } => items.iter_mut().for_each(|item| each_paragraph(item, act)),
+            Block::Code { .. } => {}
+        }
+    }
 }
 
 fn dense(text: &str) -> String {
@@ -172,12 +204,61 @@ fn label_by_key(blocks: &mut [Block]) {
             }
         }
     }
-    for block in blocks {
-        match block {
-            Block::Paragraph(inner) => inlines(inner),
-            Block::Quote(inner) => label_by_key(inner),
-            Block::List { items, .. } => items.iter_mut().for_each(|item| label_by_key(item)),
-            Block::Code { .. } => {}
+    each_paragraph(blocks, &mut |inner| inlines(inner));
+}
+
+/// Trees that broke a law once. Each is the least that did.
+#[test]
+fn laws_that_broke_once() {
+    let t = |text: &str| Inline::Text(text.to_owned());
+    let code = |text: &str| Inline::Code(text.to_owned());
+    let emoji = |name: &str| Inline::Emoji(Emoji { name: name.to_owned(), unicode: None });
+    let strong = |inner: Vec<Inline>| Inline::Strong(inner);
+    let struck = |inner: Vec<Inline>| Inline::Struck(inner);
+    let stories = [
+        // Found by CI in mrkdwn: the zero-width space behind the literal `_` and that before the first backtick in the
+        // code made the backtick between them, which opens the code, look literal.
+        vec![strong(vec![struck(vec![t("0_"), code("```")])])],
+        // The same at the other end of the code.
+        vec![code("`"), t("_")],
+        // An `@` kept dead has a zero-width space behind it that is no part of what comes next.
+        vec![t("x@\u{200b}"), code("`x")],
+        vec![code("@\u{200b}"), t("*")],
+        vec![code("@`"), t("*")],
+        vec![t("@*"), code("@``")],
+        vec![strong(vec![t("a@\u{200b}")]), t(" b")],
+        vec![strong(vec![t("a@\u{200b}")]), t("_x")],
+        vec![t("@"), strong(vec![t("here_")])],
+        // Beside a custom emoji, text became a URL that had it inside.
+        vec![strong(vec![t("http://"), emoji("blob_cat"), t("@a")])],
+        vec![emoji("https"), t("//a.example")],
+        vec![t("x"), emoji("https"), t("//a.example")],
+        vec![t("http://-"), emoji("blob_cat"), t("a.example")],
+        // The zero-width space that keeps `:wave:` text let `:c:` before it be an emoji.
+        vec![t(":c:wave:")],
+        vec![t("x:b::a:c:wave::b:y :+1:x")],
+        // Whether text is a short code hung on any colon behind it, even one of the next emoji.
+        vec![t(":blob_cat::;"), emoji("blob_cat")],
+        vec![t(":blob_cat::-"), emoji("blob_cat")],
+        // The zero-width space between `@` and an emoji stayed with the `@`, as if it kept a mention dead.
+        vec![t("http://@"), emoji("blob_cat")],
+        // A URL hid another one before it.
+        vec![t("https://x.example&http://a.example/b_c_?d=e&f")],
+        // A zero-width space right behind a delimiter would keep it from being one.
+        vec![
+            Inline::Link { url: "https://a.example/".to_owned(), label: vec![strong(vec![t(":")])] },
+            emoji("blob_cat"),
+        ],
+    ];
+    for story in stories {
+        let text = Text { blocks: vec![Block::Paragraph(story)] };
+        for dialect in 0..DIALECTS.len() {
+            law(dialect, &text).unwrap();
+        }
+        law_with_mentions(&text).unwrap();
+        for (_, _, _, markup) in DIALECTS {
+            let degraded = degrade(&text, &markup);
+            assert_eq!(degrade(&degraded, &markup), degraded);
         }
     }
 }

@@ -4,6 +4,7 @@ use sameroom_model::{Block, Mention, MentionKind, Text};
 
 use crate::MAX_DEPTH;
 use crate::inline::{self, Leaf, Run, Style};
+use crate::neutral::ZERO_WIDTH_SPACE;
 use crate::normal::push_block;
 
 /// Reads mrkdwn. `<@U1|name>`, `<#C1|name>`, `<!here>` and `<!subteam^S1|@name>` are mentions (without a name, the key
@@ -76,6 +77,8 @@ fn quote_line(text: &str) -> Option<&str> {
 /// A piece of a line.
 enum Token {
     Char(char),
+    /// A character that would be a delimiter, with zero-width spaces around it: see [`escaped`].
+    Literal(char),
     Leaf(Leaf),
     Code(String),
 }
@@ -92,7 +95,7 @@ fn read_line(line: &str, runs: &mut Vec<Run>) {
             continue;
         };
         match token {
-            Token::Char(c) => {
+            Token::Char(c) | Token::Literal(c) => {
                 word.push(c);
                 word_style = style;
             }
@@ -128,7 +131,14 @@ fn tokens(line: &str) -> Vec<Token> {
                 }
                 None => more_tags = false,
             },
-            '`' if more_codes && !is_literal(&tokens, rest) => match code_end(rest) {
+            ZERO_WIDTH_SPACE if !belongs_to_at(&tokens) => {
+                if let Some((literal, length)) = escaped(rest) {
+                    tokens.push(Token::Literal(literal));
+                    rest = &rest[length..];
+                    continue;
+                }
+            }
+            '`' if more_codes => match code_end(rest) {
                 Some(end) => {
                     let content = &rest[1..end];
                     if content.trim().is_empty() {
@@ -150,22 +160,40 @@ fn tokens(line: &str) -> Vec<Token> {
     tokens
 }
 
-/// Whether zero-width spaces on both sides say that a delimiter is none.
-fn is_literal(before: &[Token], rest: &str) -> bool {
-    matches!(before.last(), Some(Token::Char('\u{200b}'))) && rest[1..].starts_with('\u{200b}')
+/// Whether a zero-width space that comes next only keeps a mention dead.
+fn belongs_to_at(before: &[Token]) -> bool {
+    matches!(before.last(), Some(Token::Char('@')))
+}
+
+/// A would-be delimiter that stands between two zero-width spaces, which are its own, and the length of the three.
+fn escaped(rest: &str) -> Option<(char, usize)> {
+    let mut chars = rest.chars();
+    match (chars.next(), chars.next(), chars.next()) {
+        (Some(ZERO_WIDTH_SPACE), Some(c @ ('`' | '*' | '_' | '~')), Some(ZERO_WIDTH_SPACE)) => {
+            Some((c, 2 * ZERO_WIDTH_SPACE.len_utf8() + 1))
+        }
+        _ => None,
+    }
 }
 
 /// Where the backtick is that closes the code which this one opens.
 fn code_end(rest: &str) -> Option<usize> {
-    let mut from = 1;
-    loop {
-        let end = from + rest[from..].find('`')?;
-        let literal = rest[..end].ends_with('\u{200b}') && rest[end + 1..].starts_with('\u{200b}');
-        if !literal {
-            return Some(end);
+    let mut at = 1;
+    let mut before = None;
+    while let Some(c) = rest[at..].chars().next() {
+        let literal = if before == Some('@') { None } else { escaped(&rest[at..]) };
+        match (literal, c) {
+            (Some((_, length)), _) => {
+                at += length;
+                before = None;
+                continue;
+            }
+            (None, '`') => return Some(at),
+            (None, _) => at += c.len_utf8(),
         }
-        from = end + 1;
+        before = Some(c);
     }
+    None
 }
 
 /// The first character, with the three entities decoded, and its length in the source.
@@ -261,8 +289,8 @@ fn styles(tokens: &[Token]) -> Vec<Option<Style>> {
 fn touches(token: Option<&Token>, delimiter: char) -> bool {
     match token {
         None => false,
-        Some(Token::Char(c)) => !c.is_whitespace() && *c != '\u{200b}' && *c != delimiter,
-        Some(Token::Leaf(_) | Token::Code(_)) => true,
+        Some(Token::Char(c)) => !c.is_whitespace() && *c != delimiter,
+        Some(Token::Literal(_) | Token::Leaf(_) | Token::Code(_)) => true,
     }
 }
 
