@@ -7,7 +7,7 @@ use std::sync::{Arc, RwLock};
 use sameroom_model::{Account, AccountId, AccountState, Identity, Opened, OwnerId, Sealed, Secrets, Timestamp};
 use sameroom_platforms::{Draft, Platform, by_name};
 
-use crate::ports::{Commit, CommitError, Unavailable, When, Write};
+use crate::ports::{Commit, CommitError, Key, Unavailable, When, Write};
 use crate::{Engine, keys, rows};
 
 /// How long an opened account is used without looking again.
@@ -70,13 +70,16 @@ impl Engine {
                 unknown: known.map(|known| known.unknown.clone()).unwrap_or_default(),
             };
             account.secrets = self.seal(&account, &secrets).await?;
-            let commit = Commit {
-                writes: vec![
-                    rows::put(keys::account(&id), &account, None, rows::unchanged(kept.as_ref())),
-                    rows::put(keys::owner_account(&account.owner, &id), &(), None, When::Always),
-                ],
-                ..Commit::default()
-            };
+            let mut writes = vec![
+                rows::put(keys::account(&id), &account, None, rows::unchanged(kept.as_ref())),
+                rows::put(keys::owner_account(&account.owner, &id), &(), None, When::Always),
+            ];
+            if holds(&account, secrets) {
+                writes.push(rows::put(keys::held(&id), &id, None, When::Always));
+            } else if kept.is_some() {
+                writes.push(Write::Delete { key: keys::held(&id), when: When::Always });
+            }
+            let commit = Commit { writes, ..Commit::default() };
             match self.inner.store.commit(commit).await {
                 Ok(_) => {
                     self.forget(&id);
@@ -101,6 +104,23 @@ impl Engine {
             for (sort, _) in &page {
                 let id = AccountId::from(sort.trim_start_matches(keys::ACCOUNT));
                 found.extend(rows::load::<Account>(store, &keys::account(&id)).await?.map(|kept| kept.value));
+            }
+        }
+    }
+
+    /// The accounts of all owners that hold a connection, or would if they had rooms, in order of their ids.
+    pub async fn held_accounts(&self) -> Result<Vec<Account>, Unavailable> {
+        let store = &*self.inner.store;
+        let mut found = Vec::new();
+        let mut after: Option<String> = None;
+        loop {
+            let page = store.query(keys::HELD, "", after.as_deref(), 100).await?;
+            let Some((last, _)) = page.last() else { return Ok(found) };
+            after = Some(last.clone());
+            for (sort, row) in &page {
+                let key = Key { partition: keys::HELD.to_owned(), sort: sort.clone() };
+                let id = rows::decode::<AccountId>(&key, row)?.value;
+                found.extend(self.account(&id).await?);
             }
         }
     }
@@ -198,6 +218,12 @@ impl Engine {
         })?;
         Ok(pairs.into_iter().collect())
     }
+}
+
+/// Whether the account's platform holds a connection for it.
+fn holds(account: &Account, secrets: Secrets) -> bool {
+    let opened = Opened { account: account.clone(), secrets };
+    by_name(&account.platform).is_some_and(|platform| platform.session(&opened, 0).is_some())
 }
 
 /// What the sealed secrets of an account are bound to.

@@ -40,6 +40,28 @@ impl Engine {
         self.accept(events).await
     }
 
+    /// Takes in what an account's held connection was told in the form of a webhook's body. Once this returns without
+    /// error its events are durable.
+    pub async fn told(&self, account: &AccountId, body: &Bytes) -> Result<(), Unavailable> {
+        let now = self.inner.clock.now();
+        let Some(open) = self.open(account).await? else { return Ok(()) };
+        let webhook = match open.platform.overhear(&open.opened, body, now) {
+            Ok(webhook) => webhook,
+            Err(Rejected::Undecodable(why)) => {
+                return self.keep_letter(&open, &http::Request::new(body.clone()), &why).await.map(drop);
+            }
+            Err(e) => {
+                tracing::warn!(%account, error = %e, "what a connection was told is not for this account; it is left out");
+                return Ok(());
+            }
+        };
+        self.ingest(&webhook.events).await?;
+        match webhook.state {
+            Some(state) => self.set_state(account, state).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     async fn accept(&self, events: &[Event]) -> Result<(), Unavailable> {
         if events.is_empty() {
             return Ok(());

@@ -53,6 +53,13 @@ pub(crate) fn account_room(room: &RoomRef) -> Key {
     key(join(&["account", room.account.as_str()]), join(&["room", room.key.as_str()]))
 }
 
+/// The partition of the accounts that hold a connection, by id.
+pub(crate) const HELD: &str = "held";
+
+pub(crate) fn held(id: &AccountId) -> Key {
+    key(HELD.to_owned(), join(&[id.as_str()]))
+}
+
 pub(crate) fn owner(id: &OwnerId) -> String {
     join(&["owner", id.as_str()])
 }
