@@ -16,8 +16,7 @@ use crate::HttpClient;
 const REDIRECTS: usize = 3;
 
 /// The headers that go along to another origin.
-const HARMLESS: [header::HeaderName; 4] =
-    [header::ACCEPT, header::ACCEPT_LANGUAGE, header::RANGE, header::USER_AGENT];
+const HARMLESS: [header::HeaderName; 4] = [header::ACCEPT, header::ACCEPT_LANGUAGE, header::RANGE, header::USER_AGENT];
 
 /// Downloads from the request's site by `first`, and from others that it leads to by `others`. Answers that are no
 /// redirect are returned whatever their status.

@@ -256,9 +256,9 @@ fn closing(frame: Option<&CloseFrame>) -> String {
 
 fn why(error: &Error) -> String {
     match error {
-        Error::ConnectionClosed | Error::AlreadyClosed | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
-            "the other side closed the connection".into()
-        }
+        Error::ConnectionClosed
+        | Error::AlreadyClosed
+        | Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => "the other side closed the connection".into(),
         Error::Io(error) => cause(error),
         Error::Capacity(_) => format!("it sent a message longer than {} MiB", LONGEST >> 20),
         Error::Utf8(_) => "it sent a text message that is no text".into(),

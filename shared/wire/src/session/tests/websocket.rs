@@ -68,7 +68,9 @@ async fn whole_messages_come_in_however_they_were_cut() {
     let mut peer = hall.accepts().await;
     peer.says("EVENT text").await;
     peer.0.send(Frames::binary(&b"EVENT binary"[..])).await.unwrap();
-    for (piece, kind, last) in [("EVE", Data::Text, false), ("NT ", Data::Continue, false), ("cut", Data::Continue, true)] {
+    for (piece, kind, last) in
+        [("EVE", Data::Text, false), ("NT ", Data::Continue, false), ("cut", Data::Continue, true)]
+    {
         peer.0.send(Frames::Frame(Frame::message(piece, OpCode::Data(kind), last))).await.unwrap();
         peer.0.send(Frames::Ping(Bytes::from_static(b"in between"))).await.unwrap();
         assert_eq!(peer.next().await, Frames::Pong(Bytes::from_static(b"in between")));
