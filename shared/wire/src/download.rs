@@ -26,7 +26,7 @@ pub(crate) async fn download(
     request: http::Request<Bytes>,
     max: u64,
 ) -> Result<http::Response<Bytes>, NoAnswer> {
-    let bounds = first.for_download(max);
+    let bounds = first.for_download(max).await?;
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         return first.exchange(request, bounds).await;
     }

@@ -101,17 +101,19 @@ impl HttpClient {
     /// Sends a request with an absolute `http` or `https` URL, and reads the whole answer, whatever its status.
     pub async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
         let upload = request.body().len() as u64 * 1000 / self.limits.upload.max(1) as u64;
-        let bounds = self.bounds(self.limits.whole + Duration::from_millis(upload), self.limits.body);
+        let bounds = self.bounds(self.limits.whole + Duration::from_millis(upload), self.limits.body).await?;
         self.exchange(request, bounds).await
     }
 
     /// The bounds of a download that begins now, of up to that many bytes.
-    pub(crate) fn for_download(&self, max: u64) -> Bounds {
-        self.bounds(self.limits.download, usize::try_from(max).unwrap_or(usize::MAX))
+    pub(crate) async fn for_download(&self, max: u64) -> Result<Bounds, NoAnswer> {
+        self.bounds(self.limits.download, usize::try_from(max).unwrap_or(usize::MAX)).await
     }
 
-    fn bounds(&self, whole: Duration, body: usize) -> Bounds {
-        Bounds { deadline: Instant::now() + whole, whole, body }
+    async fn bounds(&self, whole: Duration, body: usize) -> Result<Bounds, NoAnswer> {
+        // Time is counted from when the client is set up: the first request must not pay for that.
+        self.client().await?;
+        Ok(Bounds { deadline: Instant::now() + whole, whole, body })
     }
 
     /// Sends a request, and reads the whole answer, within those bounds.

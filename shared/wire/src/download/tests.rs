@@ -165,6 +165,7 @@ async fn a_post_is_not_sent_on() {
 async fn all_of_a_download_has_its_time_and_no_more() {
     let (port, _) = site(|_| b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal".to_vec()).await;
     let hangs = server(|_, mut stream| async move {
+        let _ = stream.read(&mut [0; 4000]).await;
         let _ = stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhal").await;
         while stream.read(&mut [0; 100]).await.is_ok_and(|count| count > 0) {}
     })
