@@ -87,14 +87,29 @@ async fn refresh(runtime: &Arc<Runtime>, quiet: bool, held: &mut Held) -> Result
         end(runtime, held, id);
     }
     for (id, (account, carrier)) in accounts {
-        let rooms = runtime.engine.joined(&id).await?;
-        let wanted = carrier != Carrier::Session || !rooms.is_empty();
-        match runtime.sessions.get(&id) {
-            Some(_) if !wanted || held.outdated(&account) => end(runtime, held, id),
-            Some(handle) => handle.rooms(rooms),
-            None if !wanted || held.ending.accounts().contains(&id) => {}
-            None => start(runtime, quiet, held, account, rooms).await?,
+        // One account's trouble is not the others'.
+        if let Err(e) = hold(runtime, quiet, held, account, carrier).await {
+            tracing::error!(account = %id, error = %e, "an account's connection can't be looked after now");
         }
+    }
+    Ok(())
+}
+
+/// Sees that an account's session runs, and as it should.
+async fn hold(
+    runtime: &Arc<Runtime>,
+    quiet: bool,
+    held: &mut Held,
+    account: Account,
+    carrier: Carrier,
+) -> Result<(), Unavailable> {
+    let rooms = runtime.engine.joined(&account.id).await?;
+    let wanted = carrier != Carrier::Session || !rooms.is_empty();
+    match runtime.sessions.get(&account.id) {
+        Some(_) if !wanted || held.outdated(&account) => end(runtime, held, account.id),
+        Some(handle) => handle.rooms(rooms),
+        None if !wanted || held.ending.accounts().contains(&account.id) => {}
+        None => start(runtime, quiet, held, account, rooms).await?,
     }
     Ok(())
 }
