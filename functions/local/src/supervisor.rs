@@ -82,7 +82,7 @@ impl Ending {
 
 async fn refresh(runtime: &Arc<Runtime>, quiet: bool, held: &mut Held) -> Result<(), Unavailable> {
     let accounts = holders(runtime).await?;
-    let gone: Vec<_> = held.watched.keys().filter(|id| !accounts.contains_key(id)).cloned().collect();
+    let gone: Vec<_> = held.watched.keys().filter(|id| !accounts.contains_key(*id)).cloned().collect();
     for id in gone {
         end(runtime, held, id);
     }
