@@ -40,7 +40,7 @@ pub(super) const QUIET: Duration = Duration::from_secs(30);
 
 /// An open WebSocket.
 pub(super) struct Socket {
-    socket: WebSocketStream<Stream>,
+    frames: WebSocketStream<Stream>,
     out: VecDeque<Message>,
     /// Bytes in `out`.
     waiting: usize,
@@ -65,8 +65,8 @@ impl Socket {
             .max_message_size(Some(LONGEST))
             .max_frame_size(Some(LONGEST));
         match timeout(HANDSHAKE, client_async_with_config(request, stream, Some(config))).await {
-            Ok(Ok((socket, _))) => Ok(Self {
-                socket,
+            Ok(Ok((frames, _))) => Ok(Self {
+                frames,
                 out: VecDeque::new(),
                 waiting: 0,
                 unflushed: false,
@@ -107,11 +107,11 @@ impl Socket {
         let words = async {
             // Both fail where the other side was the first to close: the answer to it is sent by reading on.
             let _ = poll_fn(|cx| self.poll_out(cx)).await;
-            let _ = self.socket.close(Some(CloseFrame { code: self.code, reason: Utf8Bytes::default() })).await;
-            while let Some(heard) = self.socket.next().await {
+            let _ = self.frames.close(Some(CloseFrame { code: self.code, reason: Utf8Bytes::default() })).await;
+            while let Some(heard) = self.frames.next().await {
                 heard?;
             }
-            self.socket.get_mut().shutdown().await?;
+            self.frames.get_mut().shutdown().await?;
             Result::<(), Error>::Ok(())
         };
         // It is over either way.
@@ -143,7 +143,7 @@ impl Socket {
             return Poll::Pending;
         }
         loop {
-            let Poll::Ready(heard) = self.socket.poll_next_unpin(cx) else { break };
+            let Poll::Ready(heard) = self.frames.poll_next_unpin(cx) else { break };
             self.silence.heard();
             match heard {
                 Some(Ok(Message::Text(text))) => return Poll::Ready(Heard::Message(text.into())),
@@ -171,14 +171,14 @@ impl Socket {
 
     fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         while !self.out.is_empty() {
-            ready!(self.socket.poll_ready_unpin(cx))?;
+            ready!(self.frames.poll_ready_unpin(cx))?;
             let Some(message) = self.out.pop_front() else { break };
             self.waiting -= message.len();
             self.unflushed = true;
-            self.socket.start_send_unpin(message)?;
+            self.frames.start_send_unpin(message)?;
         }
         if self.unflushed {
-            ready!(Pin::new(&mut self.socket).poll_flush(cx))?;
+            ready!(Pin::new(&mut self.frames).poll_flush(cx))?;
             self.unflushed = false;
         }
         Poll::Ready(Ok(()))
