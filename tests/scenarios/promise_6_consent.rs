@@ -64,6 +64,21 @@ stories! {
         assert_eq!(hook.unproven(), 0);
     }
 
+    async fn the_same_server_is_an_account_of_each_owner_and_the_connections_of_both_are_held(town) {
+        let _hook = town.hook("hook").await;
+        let url = "irc://bot@irc.example/%23rust".parse().unwrap();
+        let draft = by_name("irc").unwrap().locate(&url).unwrap().account;
+        let mut ids = Vec::new();
+        for owner in ["operator", "mallory"] {
+            ids.push(town.engine.add_account(&owner.into(), &draft).await.unwrap().id);
+        }
+        // Added again it is still held once.
+        town.engine.add_account(&"mallory".into(), &draft).await.unwrap();
+        let held: Vec<_> = town.engine.held_accounts().await.unwrap().into_iter().map(|held| held.id).collect();
+        ids.sort();
+        assert_eq!(held, ids, "and no account that is reached by requests alone");
+    }
+
     async fn an_unknown_account_and_a_bad_signature_are_answered_alike(town) {
         let hook = town.hook("hook").await;
         town.tube("hook a", "hook b").await;

@@ -235,6 +235,15 @@ impl Wire for FakeWire {
         }
     }
 
+    async fn download(
+        &self,
+        _account: &Account,
+        _request: http::Request<Bytes>,
+        _max: u64,
+    ) -> Result<http::Response<Bytes>, NoAnswer> {
+        Err(NoAnswer::Unreachable("there are no files in this world".into()))
+    }
+
     fn session(&self, _account: &Account, delivery: Delivery) -> oneshot::Receiver<Outcome> {
         let (waiter, outcome) = oneshot::channel();
         self.0.waiting.lock().unwrap().push_back((delivery, waiter));

@@ -24,6 +24,8 @@ pub(crate) struct Runtime {
     pub(crate) sessions: Registry,
     /// Sends requests for what the operator named.
     pub(crate) http: Arc<HttpClient>,
+    /// Sends requests for what others named.
+    pub(crate) guarded: Arc<HttpClient>,
     /// For connections that the operator named, and for those that others did.
     pub(crate) dialers: [Arc<Dialer>; 2],
 }
@@ -51,16 +53,16 @@ impl Runtime {
         let guarded = Arc::new(Guard::new(settings.allow.clone()));
         let sessions = Registry::default();
         let client = |guard: &Arc<Guard>| HttpClient::new(guard.clone(), trust.clone(), Limits::default());
-        let http = Arc::new(client(&trusted));
+        let [http, outside] = [&trusted, &guarded].map(|guard| Arc::new(client(guard)));
         let wire = LiveWire {
             trusted: http.clone(),
-            guarded: Arc::new(client(&guarded)),
+            guarded: outside.clone(),
             trusts: is_operators,
             sessions: sessions.clone(),
         };
         let engine = Engine::new(store.clone(), Arc::new(wire), vault, clock.clone(), settings.engine.clone());
         let dialers = [&trusted, &guarded].map(|guard| Arc::new(Dialer::new(guard.clone(), trust.clone())));
-        Ok(Self { engine, store, clock, sessions, http, dialers })
+        Ok(Self { engine, store, clock, sessions, http, guarded: outside, dialers })
     }
 
     /// Sees that the key is the one that the secrets were sealed with (fault F64): found out later, it would look as
@@ -87,6 +89,11 @@ impl Runtime {
     pub(crate) fn dialer(&self, account: &Account) -> Arc<Dialer> {
         let [trusted, guarded] = &self.dialers;
         if is_operators(account) { trusted.clone() } else { guarded.clone() }
+    }
+
+    /// The client for requests beside an account's connections.
+    pub(crate) fn client(&self, account: &Account) -> Arc<HttpClient> {
+        if is_operators(account) { self.http.clone() } else { self.guarded.clone() }
     }
 }
 

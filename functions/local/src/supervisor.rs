@@ -1,15 +1,21 @@
-//! Holds the connections of accounts whose platform needs one: starts a session for every such account with rooms in
-//! Tubes, tells it which rooms to be in, starts it again should it fail, and takes in what it hears.
+//! Holds the connections of accounts whose platform needs one, whoever owns them: starts a session for every such
+//! account, tells it which rooms to be in, starts it again should it fail, and takes in what it hears.
+//!
+//! Where deliveries go by the connection it is held while there are rooms in Tubes. Where they go by requests, and the
+//! connection brings what webhooks would, it is held always, and once for an app and all its installations.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use sameroom_engine::Engine;
 use sameroom_engine::ports::Unavailable;
-use sameroom_model::{Account, AccountId, AccountState, Availability, Event, EventKind, Identity, RoomKey, RoomRef};
-use sameroom_platforms::{Carrier, by_name};
+use sameroom_model::{
+    Account, AccountId, AccountState, Availability, Event, EventKind, Identity, Place, RoomKey, RoomRef,
+};
+use sameroom_platforms::{Carrier, Joined, by_name};
 use sameroom_wire::{Ended, Handle, Sink, spawn};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
@@ -75,42 +81,95 @@ impl Ending {
 }
 
 async fn refresh(runtime: &Arc<Runtime>, quiet: bool, held: &mut Held) -> Result<(), Unavailable> {
-    for account in runtime.engine.accounts(&operator()).await? {
-        let holds = by_name(&account.platform)
-            .is_some_and(|platform| platform.about().capabilities.carrier == Carrier::Session);
-        if !holds {
-            continue;
-        }
-        let rooms = runtime.engine.joined(&account.id).await?;
-        match runtime.sessions.get(&account.id) {
-            Some(handle) if rooms.is_empty() || held.outdated(&account) => {
-                runtime.sessions.remove(&account.id);
-                held.watched.remove(&account.id);
-                held.ending.accounts().insert(account.id.clone());
-                let ending = held.ending.clone();
-                tokio::spawn(async move {
-                    handle.stop().await;
-                    ending.accounts().remove(&account.id);
-                    ending.gone.notify_one();
-                });
-            }
-            Some(handle) => handle.rooms(rooms),
-            None if rooms.is_empty() || held.ending.accounts().contains(&account.id) => {}
-            None => {
-                let Some(opened) = runtime.engine.open_account(&account.id).await? else { continue };
-                let Some(platform) = by_name(&account.platform) else { continue };
-                let Some(session) = platform.session(&opened, seed()) else { continue };
-                let name = format!("{} on {}", account.identity.name, account.endpoint);
-                let sink = Arc::new(Ear { engine: runtime.engine.clone(), account: account.id.clone(), name, quiet });
-                let handle = spawn(session, sink, runtime.dialer(&account), runtime.clock.clone());
-                handle.rooms(rooms);
-                runtime.sessions.insert(account.id.clone(), handle.clone());
-                let watch = tokio::spawn(outlive(runtime.clone(), account.id.clone(), handle));
-                held.watched.insert(account.id.clone(), (watch, opened.account));
-            }
+    let accounts = holders(runtime).await?;
+    let gone: Vec<_> = held.watched.keys().filter(|id| !accounts.contains_key(*id)).cloned().collect();
+    for id in gone {
+        end(runtime, held, id);
+    }
+    for (id, (account, carrier)) in accounts {
+        // One account's trouble is not the others'.
+        if let Err(e) = hold(runtime, quiet, held, account, carrier).await {
+            tracing::error!(account = %id, error = %e, "an account's connection can't be looked after now");
         }
     }
     Ok(())
+}
+
+/// Sees that an account's session runs, and as it should.
+async fn hold(
+    runtime: &Arc<Runtime>,
+    quiet: bool,
+    held: &mut Held,
+    account: Account,
+    carrier: Carrier,
+) -> Result<(), Unavailable> {
+    let rooms = runtime.engine.joined(&account.id).await?;
+    let wanted = carrier != Carrier::Session || !rooms.is_empty();
+    match runtime.sessions.get(&account.id) {
+        Some(_) if !wanted || held.outdated(&account) => end(runtime, held, account.id),
+        Some(handle) => handle.rooms(rooms),
+        None if !wanted || held.ending.accounts().contains(&account.id) => {}
+        None => start(runtime, quiet, held, account, rooms).await?,
+    }
+    Ok(())
+}
+
+/// The accounts that may hold a connection, with the way their deliveries go.
+async fn holders(runtime: &Runtime) -> Result<BTreeMap<AccountId, (Account, Carrier)>, Unavailable> {
+    let carrier = |account: &Account| Some(by_name(&account.platform)?.about().capabilities.carrier);
+    let mut found = BTreeMap::new();
+    // What an older version added is not listed as held; its sessions were all of this kind.
+    for account in runtime.engine.accounts(&operator()).await? {
+        if carrier(&account) == Some(Carrier::Session) {
+            found.insert(account.id.clone(), (account, Carrier::Session));
+        }
+    }
+    for account in runtime.engine.held_accounts().await? {
+        let installed = matches!(account.place, Place::Installed { .. });
+        match carrier(&account) {
+            // The app's connection brings what happens in all its installations.
+            Some(Carrier::Http) if installed => {}
+            Some(carrier) => {
+                found.insert(account.id.clone(), (account, carrier));
+            }
+            None => {}
+        }
+    }
+    Ok(found)
+}
+
+async fn start(
+    runtime: &Arc<Runtime>,
+    quiet: bool,
+    held: &mut Held,
+    account: Account,
+    rooms: Vec<Joined>,
+) -> Result<(), Unavailable> {
+    let Some(opened) = runtime.engine.open_account(&account.id).await? else { return Ok(()) };
+    let session = by_name(&account.platform).and_then(|platform| platform.session(&opened, seed()));
+    let Some(session) = session else { return Ok(()) };
+    let name = format!("{} on {}", account.identity.name, account.endpoint);
+    let sink = Arc::new(Ear { engine: runtime.engine.clone(), account: account.id.clone(), name, quiet });
+    let (dialer, client) = (runtime.dialer(&account), runtime.client(&account));
+    let handle = spawn(session, sink, dialer, client, runtime.clock.clone());
+    handle.rooms(rooms);
+    runtime.sessions.insert(account.id.clone(), handle.clone());
+    let watch = tokio::spawn(outlive(runtime.clone(), account.id.clone(), handle));
+    held.watched.insert(account.id, (watch, opened.account));
+    Ok(())
+}
+
+/// Tells an account's session to end.
+fn end(runtime: &Runtime, held: &mut Held, id: AccountId) {
+    held.watched.remove(&id);
+    let Some(handle) = runtime.sessions.remove(&id) else { return };
+    held.ending.accounts().insert(id.clone());
+    let ending = held.ending.clone();
+    tokio::spawn(async move {
+        handle.stop().await;
+        ending.accounts().remove(&id);
+        ending.gone.notify_one();
+    });
 }
 
 /// Takes a session that failed out of the registry, so that it is started again.
@@ -141,6 +200,10 @@ struct Ear {
 impl Sink for Ear {
     async fn events(&self, events: &[Event]) -> Result<(), Unavailable> {
         self.engine.ingest(events).await
+    }
+
+    async fn told(&self, body: &Bytes) -> Result<(), Unavailable> {
+        self.engine.told(&self.account, body).await
     }
 
     async fn state(&self, state: &AccountState) -> Result<(), Unavailable> {

@@ -6,6 +6,7 @@
 pub mod ports;
 
 mod accounts;
+mod ask;
 mod attempt;
 mod breaker;
 mod config;
@@ -13,37 +14,57 @@ mod copies;
 mod deliver;
 mod failed;
 pub mod failpoint;
+mod files;
 mod hosted;
 mod ingest;
 pub mod keys;
 mod link;
+mod mentions;
+mod onboarding;
+mod people;
 mod plan;
 mod pump;
+mod random;
 mod recent;
 mod relay;
+mod renewal;
 mod retry;
+mod rooms;
 mod rows;
 mod show;
+mod tenants;
+#[cfg(test)]
+mod testing;
 mod views;
 
 use std::sync::Arc;
 
+use sameroom_platforms::Platform;
 use tokio::sync::watch;
 
 use accounts::Accounts;
 use breaker::Breaker;
+use files::Memory;
 use hosted::Followers;
+use people::People;
 use ports::{Clock, Store, Vault, Wire};
 use recent::Recent;
+use renewal::Renewals;
+use rooms::Listings;
+use tenants::Tenants;
 use views::Views;
 
 pub use accounts::account_id;
 pub use config::Config;
 pub use failed::{Failed, Letter};
+pub use files::FileError;
 pub use hosted::Entry;
 pub use ingest::problem;
 pub use link::{LinkError, Linked, Network};
+pub use onboarding::{Asked, OnboardError, Onboarding, Question, Status};
+pub use people::Known;
 pub use pump::Pump;
+pub use rooms::{Listed, Refreshed, RoomsError};
 
 /// The engine: one value that every role shares. Cheap to clone.
 #[derive(Clone)]
@@ -62,6 +83,11 @@ struct Inner {
     recent: Recent,
     views: Views,
     followers: Followers,
+    tenants: Tenants,
+    people: People,
+    renewals: Renewals,
+    files: Memory,
+    listings: Listings,
     changes: watch::Sender<u64>,
 }
 
@@ -86,6 +112,11 @@ impl Engine {
                 recent: Recent::default(),
                 views: Views::default(),
                 followers: Followers::default(),
+                tenants: Tenants::default(),
+                people: People::default(),
+                renewals: Renewals::default(),
+                files: Memory::default(),
+                listings: Listings::default(),
                 changes: watch::channel(0).0,
             }),
         }
@@ -114,4 +145,13 @@ impl Engine {
     fn changed(&self) {
         self.inner.changes.send_modify(|n| *n += 1);
     }
+}
+
+/// The platform of that name.
+pub(crate) fn platform(name: &str) -> Option<&'static dyn Platform> {
+    #[cfg(test)]
+    if name == testing::TOY {
+        return Some(&testing::Toy);
+    }
+    sameroom_platforms::by_name(name)
 }

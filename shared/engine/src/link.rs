@@ -10,6 +10,7 @@ use sameroom_platforms::{Joined, RoomDraft};
 use serde::{Deserialize, Serialize};
 
 use crate::ports::{Commit, CommitError, Key, Row, Unavailable, When, Write};
+use crate::rooms::RoomsError;
 use crate::{Engine, keys, rows};
 
 /// Two rooms, connected, and whether that is new.
@@ -27,6 +28,9 @@ pub enum LinkError {
     /// A room to itself.
     #[error("both ends are the same room, {0}; give two different rooms")]
     SameRoom(String),
+    /// A room that its account can't enter; a sentence.
+    #[error("the room {0} can't be entered: {1}")]
+    Closed(String, String),
     /// A room that nobody added.
     #[error("the room {0} is not known; add its account and the room first")]
     UnknownRoom(String),
@@ -175,9 +179,20 @@ impl Engine {
         if a == b {
             return Err(LinkError::SameRoom(known[0].name.clone()));
         }
+        let mut entered = false;
         loop {
             if let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&tube_id(a, b))).await? {
                 return Ok(Linked { tube: kept.value, new: false });
+            }
+            if !entered {
+                for room in &known {
+                    match self.enter(&room.at).await {
+                        Ok(()) => {}
+                        Err(RoomsError::Unavailable(e)) => return Err(e.into()),
+                        Err(e) => return Err(LinkError::Closed(room.name.clone(), e.to_string())),
+                    }
+                }
+                entered = true;
             }
             let tube = self.new_tube(owners, rooms, made_by.clone());
             let mut commit = Commit { writes: tube_writes(&tube, When::Absent), ..Commit::default() };

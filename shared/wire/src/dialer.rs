@@ -38,13 +38,30 @@ impl Dialer {
         Self { guard, trust }
     }
 
-    /// Opens a connection. The error is a sentence that names host and cause.
+    /// Opens the stream that a connection runs on; a WebSocket's own handshake is still to come. The error is a
+    /// sentence that names host and cause.
     pub async fn open(&self, dial: &Dial) -> Result<Stream, String> {
-        let Dial::Tcp { host, port, tls } = dial else { return Err("by the wire's next commit".to_owned()) };
+        match dial {
+            Dial::Tcp { host, port, tls } => self.stream(host, *port, tls.as_ref()).await,
+            Dial::WebSocket(url) => {
+                let tls = match url.scheme() {
+                    "ws" => None,
+                    "wss" => Some(Tls::default()),
+                    _ => return Err("a WebSocket's URL begins with ws:// or wss://".into()),
+                };
+                let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
+                    return Err("the WebSocket's URL names no host".into());
+                };
+                self.stream(host, port, tls.as_ref()).await
+            }
+        }
+    }
+
+    async fn stream(&self, host: &str, port: u16, tls: Option<&Tls>) -> Result<Stream, String> {
         let site = format!("{host}:{port}");
         let deadline = Instant::now() + CONNECT;
         let late = |_| format!("{site}: no connection within {} s", CONNECT.as_secs());
-        let addresses = timeout_at(deadline, self.guard.addresses(host, *port)).await.map_err(late)?;
+        let addresses = timeout_at(deadline, self.guard.addresses(host, port)).await.map_err(late)?;
         let addresses = addresses.map_err(|denied| denied.to_string())?;
 
         let mut tcp = Err(format!("{site}: it has no address"));
@@ -70,7 +87,9 @@ impl Dialer {
     }
 
     async fn secure(&self, site: &str, host: &str, tls: &Tls, tcp: TcpStream) -> Result<Stream, String> {
-        let name = ServerName::try_from(host.trim_end_matches('.').to_owned())
+        // URLs put addresses of IPv6 in brackets.
+        let name = host.trim_end_matches('.').trim_start_matches('[').trim_end_matches(']');
+        let name = ServerName::try_from(name.to_owned())
             .map_err(|_| format!("{site}: the host's name can't be verified by TLS"))?;
         let (trust, tls) = (Arc::clone(&self.trust), tls.clone());
         // The first call, and every one with a CA of its own, reads the system's roots from many files.

@@ -24,13 +24,21 @@ pub const USER_AGENT: &str = concat!("Sameroom/", env!("CARGO_PKG_VERSION"), " (
 /// How many sites are remembered before those that are idle are forgotten.
 const SITES: usize = 1024;
 
+/// How many bytes are made room for when an answer declares that it is long.
+const RESERVED: u64 = 1 << 20;
+
 /// The limits of an [`HttpClient`].
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// For name, connection and TLS handshake.
     pub connect: Duration,
-    /// For all of it: waiting for a turn, connecting, and the answer to its last byte.
+    /// For all of it: waiting for a turn, connecting, and the answer to its last byte; but a request's body has more
+    /// time, by [`Limits::upload`].
     pub whole: Duration,
+    /// Bytes a second at which a request's body has to be taken at least.
+    pub upload: usize,
+    /// For a whole download with its redirects, in place of [`Limits::whole`].
+    pub download: Duration,
     /// Bytes of an answer's body.
     pub body: usize,
     /// Requests under way to one host and port; more wait, within [`Limits::whole`].
@@ -49,6 +57,8 @@ impl Default for Limits {
         Self {
             connect: Duration::from_secs(5),
             whole: Duration::from_secs(15),
+            upload: 256 << 10,
+            download: Duration::from_mins(1),
             body: 1 << 20,
             per_site: 32,
             idle_per_site: 8,
@@ -56,6 +66,15 @@ impl Default for Limits {
             proxy_from_env: false,
         }
     }
+}
+
+/// What one exchange is bounded by.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    deadline: Instant,
+    /// All the time that there was, for the words that say that it is over.
+    whole: Duration,
+    body: usize,
 }
 
 /// Sends HTTP requests. HTTP/1.1; follows no redirect, unpacks no compressed body, tries nothing twice.
@@ -81,16 +100,37 @@ impl HttpClient {
 
     /// Sends a request with an absolute `http` or `https` URL, and reads the whole answer, whatever its status.
     pub async fn send(&self, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
+        let upload = request.body().len() as u64 * 1000 / self.limits.upload.max(1) as u64;
+        let bounds = self.bounds(self.limits.whole + Duration::from_millis(upload), self.limits.body).await?;
+        self.exchange(request, bounds).await
+    }
+
+    /// The bounds of a download that begins now, of up to that many bytes.
+    pub(crate) async fn for_download(&self, max: u64) -> Result<Bounds, NoAnswer> {
+        self.bounds(self.limits.download, usize::try_from(max).unwrap_or(usize::MAX)).await
+    }
+
+    async fn bounds(&self, whole: Duration, body: usize) -> Result<Bounds, NoAnswer> {
+        // Time is counted from when the client is set up: the first request must not pay for that.
+        self.client().await?;
+        Ok(Bounds { deadline: Instant::now() + whole, whole, body })
+    }
+
+    /// Sends a request, and reads the whole answer, within those bounds.
+    pub(crate) async fn exchange(
+        &self,
+        request: http::Request<Bytes>,
+        bounds: Bounds,
+    ) -> Result<http::Response<Bytes>, NoAnswer> {
         let (parts, body) = request.into_parts();
         let url = Url::parse(&parts.uri.to_string())
             .map_err(|error| NoAnswer::Forbidden(format!("the request's URL is not usable: {error}")))?;
         let site = self.check(&url)?;
         let client = self.client().await?;
 
-        let deadline = Instant::now() + self.limits.whole;
         let turns = self.turns(&site);
-        let turn = timeout_at(deadline, turns.acquire()).await;
-        if !matches!(turn, Ok(Ok(_))) || Instant::now() >= deadline {
+        let turn = timeout_at(bounds.deadline, turns.acquire()).await;
+        if !matches!(turn, Ok(Ok(_))) || Instant::now() >= bounds.deadline {
             return Err(NoAnswer::Unreachable(format!("{site}: too many requests to it are under way")));
         }
 
@@ -101,10 +141,10 @@ impl HttpClient {
         }
         let exchange = async {
             let response = client.execute(outgoing).await.map_err(|error| self.no_answer(&site, error))?;
-            self.read(&site, response).await
+            self.read(&site, response, bounds.body).await
         };
-        timeout_at(deadline, exchange).await.unwrap_or_else(|_| {
-            Err(NoAnswer::Broken(format!("{site}: no whole answer within {} s", self.limits.whole.as_secs_f32())))
+        timeout_at(bounds.deadline, exchange).await.unwrap_or_else(|_| {
+            Err(NoAnswer::Broken(format!("{site}: no whole answer within {} s", bounds.whole.as_secs_f32())))
         })
     }
 
@@ -167,25 +207,36 @@ impl HttpClient {
         turns
     }
 
-    async fn read(&self, site: &str, mut response: reqwest::Response) -> Result<http::Response<Bytes>, NoAnswer> {
-        let too_long = || NoAnswer::Broken(format!("{site}: its answer is longer than {} bytes", self.limits.body));
-        if response.content_length().is_some_and(|length| length > self.limits.body as u64) {
+    async fn read(
+        &self,
+        site: &str,
+        mut response: reqwest::Response,
+        max: usize,
+    ) -> Result<http::Response<Bytes>, NoAnswer> {
+        let too_long = || NoAnswer::Broken(format!("{site}: its answer is longer than {max} bytes"));
+        let length = response.content_length();
+        if length.is_some_and(|length| length > max as u64) {
             return Err(too_long());
         }
         // Most answers come in one piece, which is then passed on as it is.
         let mut first = Bytes::new();
-        let mut rest = BytesMut::new();
+        let mut all = BytesMut::new();
         while let Some(piece) = response.chunk().await.map_err(|error| self.no_answer(site, error))? {
-            if first.len() + rest.len() + piece.len() > self.limits.body {
+            if first.len().max(all.len()) + piece.len() > max {
                 return Err(too_long());
             }
             if first.is_empty() {
                 first = piece;
-            } else {
-                rest.extend_from_slice(&piece);
+                continue;
             }
+            if all.is_empty() {
+                // What was declared is believed up to a point: memory is taken as bytes come.
+                all.reserve(length.map_or(0, |length| length.min(RESERVED) as usize));
+                all.extend_from_slice(&first);
+            }
+            all.extend_from_slice(&piece);
         }
-        let body = if rest.is_empty() { first } else { [&first[..], &rest[..]].concat().into() };
+        let body = if all.is_empty() { first } else { all.freeze() };
         let mut answer = http::Response::new(body);
         *answer.status_mut() = response.status();
         *answer.version_mut() = response.version();

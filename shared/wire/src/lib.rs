@@ -6,6 +6,7 @@
 
 mod causes;
 pub mod dialer;
+mod download;
 pub mod guard;
 pub mod http;
 pub mod live;

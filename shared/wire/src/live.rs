@@ -10,6 +10,7 @@ use sameroom_engine::ports::{NoAnswer, Wire};
 use sameroom_model::{Account, AccountId, Delivery, Outcome, Sent};
 use tokio::sync::oneshot;
 
+use crate::download::download;
 use crate::{Handle, HttpClient};
 
 /// Reaches platforms.
@@ -56,6 +57,17 @@ impl Wire for LiveWire {
     async fn http(&self, account: &Account, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
         let client = if (self.trusts)(account) { &self.trusted } else { &self.guarded };
         client.send(request).await
+    }
+
+    async fn download(
+        &self,
+        account: &Account,
+        request: http::Request<Bytes>,
+        max: u64,
+    ) -> Result<http::Response<Bytes>, NoAnswer> {
+        // An account is trusted with the addresses that it names itself, not with those that its site sends us on to.
+        let first = if (self.trusts)(account) { &self.trusted } else { &self.guarded };
+        download(first, &self.guarded, request, max).await
     }
 
     fn session(&self, account: &Account, delivery: Delivery) -> oneshot::Receiver<Outcome> {

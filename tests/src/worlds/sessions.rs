@@ -4,34 +4,34 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use sameroom_embedded::SystemClock;
 use sameroom_engine::Engine;
 use sameroom_engine::ports::{Clock, Unavailable};
-use sameroom_model::{AccountId, AccountState, Availability, Event, EventKind, Identity, RoomKey, RoomRef};
+use sameroom_model::{AccountId, AccountState, Availability, Event, EventKind, Identity, Place, RoomKey, RoomRef};
 use sameroom_platforms::{Carrier, by_name};
-use sameroom_wire::{Dialer, Registry, Sink, spawn};
-
-use super::town::OPERATOR;
+use sameroom_wire::{Dialer, HttpClient, Registry, Sink, spawn};
 
 /// Runs until it is aborted. Sessions live on the system's clock whatever the town's is: their pacing and time-outs are
 /// those of a real connection.
-pub(super) async fn run(engine: Engine, registry: Registry, dialer: Arc<Dialer>) {
+pub(super) async fn run(engine: Engine, registry: Registry, dialer: Arc<Dialer>, client: Arc<HttpClient>) {
     let mut changes = engine.changes();
     loop {
         changes.borrow_and_update();
-        for account in engine.accounts(&OPERATOR.into()).await.unwrap_or_default() {
+        for account in engine.held_accounts().await.unwrap_or_default() {
             let platform = by_name(&account.platform).expect("a platform of ours");
-            if platform.about().capabilities.carrier != Carrier::Session {
+            let carrier = platform.about().capabilities.carrier;
+            if carrier == Carrier::Http && matches!(account.place, Place::Installed { .. }) {
                 continue;
             }
             let rooms = engine.joined(&account.id).await.unwrap_or_default();
             if let Some(handle) = registry.get(&account.id) {
                 handle.rooms(rooms);
-            } else if !rooms.is_empty() {
+            } else if carrier != Carrier::Session || !rooms.is_empty() {
                 let opened = engine.open_account(&account.id).await.unwrap().expect("it was just listed");
-                let session = platform.session(&opened, 7).expect("its carrier is a session");
+                let session = platform.session(&opened, 7).expect("its platform holds one");
                 let ear = Arc::new(Ear { engine: engine.clone(), account: account.id.clone() });
-                let handle = spawn(session, ear, dialer.clone(), Arc::new(SystemClock));
+                let handle = spawn(session, ear, dialer.clone(), client.clone(), Arc::new(SystemClock));
                 handle.rooms(rooms);
                 registry.insert(account.id, handle);
             }
@@ -51,6 +51,10 @@ struct Ear {
 impl Sink for Ear {
     async fn events(&self, events: &[Event]) -> Result<(), Unavailable> {
         self.engine.ingest(events).await
+    }
+
+    async fn told(&self, body: &Bytes) -> Result<(), Unavailable> {
+        self.engine.told(&self.account, body).await
     }
 
     async fn state(&self, state: &AccountState) -> Result<(), Unavailable> {

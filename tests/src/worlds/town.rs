@@ -105,7 +105,7 @@ impl Town {
         let router = sameroom_web::router(engine.clone(), None);
         let served = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let dialer = Arc::new(Dialer::new(guard, Arc::default()));
-        let held = tokio::spawn(sessions::run(engine.clone(), registry, dialer));
+        let held = tokio::spawn(sessions::run(engine.clone(), registry, dialer, client.clone()));
         Self {
             engine,
             store,

@@ -169,6 +169,30 @@ async fn no_answer_or_half_of_one_in_time_is_broken() {
 }
 
 #[tokio::test]
+async fn a_long_request_has_the_time_that_its_length_takes() {
+    // Takes 20 MiB within a second or so: more than the time for a short request.
+    let address = server(|_, mut stream| async move {
+        let (mut left, mut buffer) = (20 << 20, vec![0; 1 << 20]);
+        while left > 0 {
+            let count = stream.read(&mut buffer).await.unwrap();
+            assert!(count > 0);
+            left -= count.min(left);
+            if left < 1 << 20 {
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let _ = stream.write_all(OK).await;
+    })
+    .await;
+    let long = || http::Request::post(format!("http://{address}/")).body(Bytes::from(vec![b'x'; 20 << 20])).unwrap();
+    let answer = client(loopback(), Limits { upload: 1 << 20, ..quick() }).send(long()).await.unwrap();
+    assert_eq!(&answer.body()[..], b"hi");
+    let error = client(loopback(), Limits { upload: 1 << 30, ..quick() }).send(long()).await.unwrap_err();
+    assert!(error.to_string().contains("no whole answer within 0.3"), "{error}");
+}
+
+#[tokio::test]
 async fn a_connection_lost_after_the_request_is_broken() {
     let address = server(|_, mut stream| async move {
         request(&mut stream).await;

@@ -1,128 +1,101 @@
-//! One open connection: reads and writes at the same time, from one task, so that neither waits for the other.
+//! The one open connection of a session, of either kind: a stream of bytes ([`Streamed`]) or of messages ([`Socket`]).
+//! Both read and write at the same time, from one task, so that neither waits for the other.
 
-use std::future::poll_fn;
-use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use bytes::Bytes;
+use sameroom_platforms::Dial;
 
-use crate::causes::cause;
-use crate::dialer::Stream;
-
-/// Bytes read at a time.
-const READ: usize = 8 << 10;
+use super::socket::Socket;
+use super::stream::Streamed;
+use crate::Dialer;
 
 /// While more bytes than this wait to be written, no more deliveries are taken.
-const MUCH: usize = 64 << 10;
+pub(super) const MUCH: usize = 64 << 10;
 
 /// Bytes waiting to be written beyond which the other side counts as gone.
-const TOO_MUCH: usize = 4 << 20;
+pub(super) const TOO_MUCH: usize = 4 << 20;
 
 /// How long a closed connection may take to send what was written.
-const GOODBYE: Duration = Duration::from_secs(5);
+pub(super) const GOODBYE: Duration = Duration::from_secs(5);
 
 /// An open connection.
-pub(super) struct Conn {
-    stream: Stream,
-    read: Box<[u8]>,
-    out: BytesMut,
-    unflushed: bool,
-    broken: bool,
+pub(super) enum Conn {
+    Stream(Streamed),
+    Socket(Box<Socket>),
 }
 
 /// What came of waiting for a connection.
 pub(super) enum Heard {
-    /// So many bytes; they are at the start of [`Conn::received`].
+    /// So many bytes; they are at the start of what [`Conn::lend`] gives.
     Bytes(usize),
+    /// One whole message.
+    Message(Bytes),
     /// It has ended; why.
     End(String),
 }
 
 impl Conn {
-    pub(super) fn new(stream: Stream) -> Self {
-        Self { stream, read: vec![0; READ].into(), out: BytesMut::new(), unflushed: false, broken: false }
+    /// Opens a connection. The error is a sentence that names host and cause.
+    pub(super) async fn open(dialer: &Dialer, dial: &Dial) -> Result<Self, String> {
+        let stream = dialer.open(dial).await?;
+        Ok(match dial {
+            Dial::Tcp { .. } => Self::Stream(Streamed::new(stream)),
+            Dial::WebSocket(url) => Self::Socket(Box::new(Socket::open(stream, url).await?)),
+        })
     }
 
     /// Puts bytes behind those that wait to be written.
-    pub(super) fn send(&mut self, bytes: &[u8]) {
-        if !self.broken {
-            self.out.extend_from_slice(bytes);
+    pub(super) fn send(&mut self, bytes: Vec<u8>) {
+        match self {
+            Self::Stream(stream) => stream.send(&bytes),
+            Self::Socket(socket) => socket.send(bytes),
         }
     }
 
     /// Whether the other side takes what we write.
     pub(super) fn keeps_up(&self) -> bool {
-        self.out.len() < MUCH
+        match self {
+            Self::Stream(stream) => stream.keeps_up(),
+            Self::Socket(socket) => socket.keeps_up(),
+        }
     }
 
-    /// The buffer that [`Heard::Bytes`] speaks of, to be given back.
-    pub(super) fn received(&mut self) -> &mut Box<[u8]> {
-        &mut self.read
+    /// The buffer that [`Heard::Bytes`] speaks of, until it is given back.
+    pub(super) fn lend(&mut self) -> Box<[u8]> {
+        match self {
+            Self::Stream(stream) => stream.lend(),
+            Self::Socket(_) => Box::default(),
+        }
     }
 
-    /// Whether that buffer is out.
-    pub(super) fn lent(&self) -> bool {
-        self.read.is_empty()
+    /// Takes the buffer back, if it is this connection's.
+    pub(super) fn give_back(&mut self, buffer: Box<[u8]>) {
+        if let Self::Stream(stream) = self {
+            stream.give_back(buffer);
+        }
     }
 
-    /// Writes what waits, and meanwhile waits for bytes, if they are wanted. May be dropped at any time.
+    /// Writes what waits, and meanwhile waits for something to be heard, if that is wanted. May be dropped at any time.
     pub(super) async fn drive(&mut self, wanted: bool) -> Heard {
-        poll_fn(|cx| self.poll(cx, wanted)).await
-    }
-
-    /// Sends what was written, then closes. Reads on until the other side closes too: bytes left unread would make the
-    /// kernel reset the connection, and the other side might lose our last words.
-    pub(super) async fn goodbye(mut self) {
-        let words = async {
-            self.stream.write_all(&self.out).await?;
-            self.stream.shutdown().await?;
-            while self.stream.read(&mut self.read).await? > 0 {}
-            io::Result::Ok(())
-        };
-        if !self.broken {
-            // It is over either way.
-            let _ = timeout(GOODBYE, words).await;
+        match self {
+            Self::Stream(stream) => stream.drive(wanted).await,
+            Self::Socket(socket) => socket.drive(wanted).await,
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, wanted: bool) -> Poll<Heard> {
-        if self.out.len() > TOO_MUCH {
-            return Poll::Ready(Heard::End("the other side takes nothing any more".into()));
+    /// Sends what was written, then closes.
+    pub(super) async fn goodbye(self) {
+        match self {
+            Self::Stream(stream) => stream.goodbye().await,
+            Self::Socket(socket) => socket.goodbye().await,
         }
-        if let Poll::Ready(Err(_)) = self.poll_out(cx) {
-            // What the other side said before it went is still to be read; its end is told by the reading half.
-            self.broken = true;
-            self.out = BytesMut::new();
-            self.unflushed = false;
-        }
-        if !wanted {
-            return Poll::Pending;
-        }
-        let mut buffer = ReadBuf::new(&mut self.read);
-        Poll::Ready(match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buffer)) {
-            Ok(()) if buffer.filled().is_empty() => Heard::End("the other side closed the connection".into()),
-            Ok(()) => Heard::Bytes(buffer.filled().len()),
-            Err(error) => Heard::End(cause(&error)),
-        })
     }
 
-    fn poll_out(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while !self.out.is_empty() {
-            let written = ready!(Pin::new(&mut self.stream).poll_write(cx, &self.out))?;
-            if written == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-            self.out.advance(written);
-            self.unflushed = true;
+    /// What is left to do once the other side has ended the connection: a WebSocket answers that it heard.
+    pub(super) async fn farewell(self) {
+        if let Self::Socket(socket) = self {
+            socket.goodbye().await;
         }
-        if self.unflushed {
-            ready!(Pin::new(&mut self.stream).poll_flush(cx))?;
-            self.unflushed = false;
-        }
-        Poll::Ready(Ok(()))
     }
 }

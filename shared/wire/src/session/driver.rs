@@ -1,19 +1,19 @@
 //! The loop of a held connection. Keeps the law of [`sameroom_platforms::session`]: after every input it polls until
 //! there is nothing to do, then waits, until `wakes_at` at the latest.
 //!
-//! Bytes don't wait for the sink: an answer goes out in the same turn in which its line came in. Reading waits: not one
-//! more byte is read before all that was told is kept.
+//! Bytes don't wait for the sink: an answer goes out in the same turn in which its line came in, unless it is one that
+//! confirms. Reading waits: not one more byte is read before all that was told is kept.
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::mem;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_util::FutureExt;
-use sameroom_engine::ports::Clock;
+use sameroom_engine::ports::{Clock, NoAnswer};
 use sameroom_model::{AccountState, Delivery, DeliveryId, Outcome};
 use sameroom_platforms::{Dial, Input, Joined, Output, Session};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -21,11 +21,10 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::conn::{Conn, Heard};
-use super::notes::{Note, Notes};
+use super::notes::{Confirm, Note, Notes};
 use super::steady::Steady;
 use super::{Ended, Job, Sink};
-use crate::Dialer;
-use crate::dialer::Stream;
+use crate::{Dialer, HttpClient};
 
 /// How long a session may take to stop; and as long again for the sink, and for the last bytes.
 const STOP: Duration = Duration::from_secs(10);
@@ -36,7 +35,9 @@ const UNDER_WAY: usize = 1024;
 /// A session that asks to be woken at once again and again is woken no more often than this.
 const SHORTEST_NAP: Duration = Duration::from_millis(1);
 
-type Dialing = Pin<Box<dyn Future<Output = Result<Stream, String>> + Send>>;
+type Underway<T> = Option<Pin<Box<dyn Future<Output = T> + Send>>>;
+
+type Answer = Result<http::Response<Bytes>, NoAnswer>;
 
 /// What comes from the handles.
 pub(super) struct Inbox {
@@ -50,8 +51,12 @@ pub(super) struct Driver {
     session: Box<dyn Session>,
     dialer: Arc<Dialer>,
     time: Steady,
+    http: Arc<HttpClient>,
     conn: Option<Conn>,
-    dialing: Option<Dialing>,
+    /// How many connections there have been.
+    conns: u64,
+    dialing: Underway<Result<Conn, String>>,
+    asking: Underway<Answer>,
     notes: Notes,
     waiters: HashMap<DeliveryId, Vec<oneshot::Sender<Outcome>>>,
     goodbyes: JoinSet<()>,
@@ -66,11 +71,12 @@ pub(super) struct Driver {
 #[expect(clippy::large_enum_variant, reason = "made and taken apart in the same turn")]
 enum Turn {
     Heard(Heard),
-    Dialed(Result<Stream, String>),
+    Dialed(Result<Conn, String>),
+    Answered(Answer),
     Rooms,
     Job(Job),
     Wake,
-    Kept,
+    Kept(Option<Confirm>),
     Stop,
 }
 
@@ -79,14 +85,18 @@ impl Driver {
         session: Box<dyn Session>,
         sink: Arc<dyn Sink>,
         dialer: Arc<Dialer>,
+        http: Arc<HttpClient>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             session,
             dialer,
+            http,
             time: Steady::new(clock),
             conn: None,
+            conns: 0,
             dialing: None,
+            asking: None,
             notes: Notes::new(sink),
             waiters: HashMap::new(),
             goodbyes: JoinSet::new(),
@@ -111,7 +121,7 @@ impl Driver {
         self.notes.recover();
         self.notes.push(Note::State(AccountState::Trouble("it failed by a fault of ours; starting again".into())));
         self.conn = None;
-        let _ = AssertUnwindSafe(timeout(STOP, self.notes.keep())).catch_unwind().await;
+        let _ = AssertUnwindSafe(timeout(STOP, self.notes.keep_all())).catch_unwind().await;
         Ended::Panicked
     }
 
@@ -131,8 +141,9 @@ impl Driver {
                 && self.conn.as_ref().is_none_or(Conn::keeps_up);
             let turn = tokio::select! {
                 heard = drive(&mut self.conn, wanted), if self.conn.is_some() => Turn::Heard(heard),
-                dialed = dial(&mut self.dialing), if self.dialing.is_some() => Turn::Dialed(dialed),
-                () = self.notes.keep(), if self.notes.len() > 0 => Turn::Kept,
+                dialed = underway(&mut self.dialing), if self.dialing.is_some() => Turn::Dialed(dialed),
+                answer = underway(&mut self.asking), if self.asking.is_some() => Turn::Answered(answer),
+                confirm = self.notes.keep(), if self.notes.len() > 0 => Turn::Kept(confirm),
                 () = timer.as_mut(), if alarm.is_some() => Turn::Wake,
                 job = inbox.queue.recv(), if room && self.stopping.is_none() => job.map_or(Turn::Stop, Turn::Job),
                 changed = inbox.rooms.changed(), if self.stopping.is_none() => {
@@ -147,19 +158,31 @@ impl Driver {
     fn turn(&mut self, turn: Turn, inbox: &mut Inbox) {
         match turn {
             Turn::Heard(Heard::Bytes(count)) => self.received(count),
+            Turn::Heard(Heard::Message(message)) => self.feed(Input::Received(&message)),
             Turn::Heard(Heard::End(why)) => {
-                self.conn = None;
+                if let Some(conn) = self.conn.take() {
+                    self.goodbyes.spawn(conn.farewell());
+                }
                 self.feed(Input::Closed(&why));
             }
             Turn::Dialed(dialed) => {
                 self.dialing = None;
                 self.time.catch_up();
                 match dialed {
-                    Ok(stream) => {
-                        self.conn = Some(Conn::new(stream));
+                    Ok(conn) => {
+                        self.conn = Some(conn);
+                        self.conns += 1;
                         self.feed(Input::Opened);
                     }
                     Err(why) => self.feed(Input::Closed(&why)),
+                }
+            }
+            Turn::Answered(answer) => {
+                self.asking = None;
+                self.time.catch_up();
+                match answer {
+                    Ok(response) => self.feed(Input::Answered(Ok(&response))),
+                    Err(why) => self.feed(Input::Answered(Err(&why.to_string()))),
                 }
             }
             Turn::Rooms => self.rooms(inbox),
@@ -171,7 +194,11 @@ impl Driver {
                 self.deliver(job);
             }
             Turn::Wake => self.wake(),
-            Turn::Kept => {}
+            Turn::Kept(confirm) => {
+                if let Some(Confirm { bytes, .. }) = confirm.filter(|confirm| confirm.conn == self.conns) {
+                    self.send(bytes);
+                }
+            }
             Turn::Stop => self.stop(inbox),
         }
     }
@@ -187,11 +214,14 @@ impl Driver {
     fn carry_out(&mut self, output: Output) {
         match output {
             Output::Open(dial) => self.open(dial),
-            Output::Send(bytes) => match &mut self.conn {
-                Some(conn) => conn.send(&bytes),
-                None => tracing::debug!("a session sent bytes without a connection"),
-            },
-            Output::Confirm(_) | Output::Ask(_) | Output::Told(_) => unimplemented!("by the wire's next commit"),
+            Output::Send(bytes) => self.send(bytes),
+            Output::Confirm(bytes) if self.notes.len() == 0 => self.send(bytes),
+            Output::Confirm(bytes) if self.conn.is_some() => {
+                self.notes.push(Note::Confirm(Confirm { conn: self.conns, bytes }));
+            }
+            Output::Confirm(_) => tracing::debug!("a session confirmed something without a connection"),
+            Output::Ask(request) => self.ask(*request),
+            Output::Told(body) => self.notes.push(Note::Told(body)),
             Output::Close => self.close(),
             Output::Settled { id, outcome } => {
                 for waiter in self.waiters.remove(&id).unwrap_or_default() {
@@ -211,7 +241,22 @@ impl Driver {
     fn open(&mut self, dial: Dial) {
         self.close();
         let dialer = Arc::clone(&self.dialer);
-        self.dialing = Some(Box::pin(async move { dialer.open(&dial).await }));
+        self.dialing = Some(Box::pin(async move { Conn::open(&dialer, &dial).await }));
+    }
+
+    fn send(&mut self, bytes: Vec<u8>) {
+        match &mut self.conn {
+            Some(conn) => conn.send(bytes),
+            None => tracing::debug!("a session sent bytes without a connection"),
+        }
+    }
+
+    fn ask(&mut self, request: http::Request<Bytes>) {
+        if self.asking.is_some() {
+            tracing::error!("a session asked anew before it had its answer; the older request is given up");
+        }
+        let http = Arc::clone(&self.http);
+        self.asking = Some(Box::pin(async move { http.send(request).await }));
     }
 
     fn close(&mut self) {
@@ -223,11 +268,11 @@ impl Driver {
 
     fn received(&mut self, count: usize) {
         let Some(conn) = &mut self.conn else { return };
-        let buffer = mem::take(conn.received());
+        let buffer = conn.lend();
         self.feed(Input::Received(&buffer[..count]));
-        // Unless the session closed it, or opened another.
-        if let Some(conn) = self.conn.as_mut().filter(|conn| conn.lent()) {
-            *conn.received() = buffer;
+        // Unless the session closed it.
+        if let Some(conn) = &mut self.conn {
+            conn.give_back(buffer);
         }
     }
 
@@ -281,7 +326,7 @@ impl Driver {
     async fn finish(mut self) {
         self.close();
         let _ = timeout(STOP, async {
-            self.notes.keep().await;
+            self.notes.keep_all().await;
             while self.goodbyes.join_next().await.is_some() {}
         })
         .await;
@@ -306,7 +351,7 @@ async fn drive(conn: &mut Option<Conn>, wanted: bool) -> Heard {
     }
 }
 
-async fn dial(future: &mut Option<Dialing>) -> Result<Stream, String> {
+async fn underway<T>(future: &mut Underway<T>) -> T {
     match future {
         Some(future) => future.await,
         None => std::future::pending().await,

@@ -1,12 +1,14 @@
-//! Runs a held connection: drives a platform's [`Session`] with bytes, deliveries and time, and carries out what it
-//! wants done. One task a session, no polling. It must not know any platform, nor where events are kept: that is the
+//! Runs a held connection: drives a platform's [`Session`] with bytes or messages, deliveries and time, and carries out
+//! what it wants done, be it on the connection or by a request beside it. One task a session, no polling. It must not know any platform, nor where events are kept: that is the
 //! [`Sink`]'s.
 
 mod conn;
 mod driver;
 mod gate;
 mod notes;
+mod socket;
 mod steady;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -14,13 +16,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use sameroom_engine::ports::{Clock, Unavailable};
 use sameroom_model::{AccountState, Availability, Delivery, Event, Identity, Outcome, RoomKey, Sent};
 use sameroom_platforms::{Joined, Session};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
-use crate::Dialer;
+use crate::{Dialer, HttpClient};
 use driver::Driver;
 use gate::Gate;
 
@@ -36,6 +39,9 @@ const QUEUE: usize = 256;
 pub trait Sink: Send + Sync + 'static {
     /// Keeps events, in order, all or as many of the first as it can. `Ok` says that all are durable.
     async fn events(&self, events: &[Event]) -> Result<(), Unavailable>;
+
+    /// Keeps what came in the form of a webhook's body. `Ok` says that all of its events are durable.
+    async fn told(&self, body: &Bytes) -> Result<(), Unavailable>;
 
     /// Keeps how the account fares.
     async fn state(&self, state: &AccountState) -> Result<(), Unavailable>;
@@ -62,12 +68,20 @@ pub enum Ended {
 
 /// Starts a session in a task of its own. Nothing happens before [`Handle::rooms`] was called once. It ends by
 /// [`Handle::stop`], or once all handles are dropped.
-pub fn spawn(session: Box<dyn Session>, sink: Arc<dyn Sink>, dialer: Arc<Dialer>, clock: Arc<dyn Clock>) -> Handle {
+///
+/// The dialer opens its connections, the HTTP client sends its requests: behind the same guard, as a rule.
+pub fn spawn(
+    session: Box<dyn Session>,
+    sink: Arc<dyn Sink>,
+    dialer: Arc<Dialer>,
+    http: Arc<HttpClient>,
+    clock: Arc<dyn Clock>,
+) -> Handle {
     let (jobs, queue) = mpsc::channel(QUEUE);
     let (rooms, rooms_in) = watch::channel(None);
     let (ended_in, ended) = watch::channel(None);
     let stop = Arc::new(Notify::new());
-    let driver = Driver::new(session, sink, dialer, clock);
+    let driver = Driver::new(session, sink, dialer, http, clock);
     let inbox = driver::Inbox { queue, rooms: rooms_in, stop: Arc::clone(&stop) };
     tokio::spawn(async move {
         let end = driver.run(inbox).await;

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use sameroom_engine::ports::Unavailable;
 use sameroom_model::{AccountState, Availability, Event, Identity, RoomKey};
 
@@ -20,10 +21,19 @@ const LONGEST: Duration = Duration::from_secs(5);
 #[expect(clippy::large_enum_variant, reason = "nearly all of them are events")]
 pub(super) enum Note {
     Event(Event),
+    Told(Bytes),
+    Confirm(Confirm),
     Seen(RoomKey, String),
     State(AccountState),
     Identity(Identity),
     Room(RoomKey, Availability),
+}
+
+/// What is to be written once all notes before it are kept.
+pub(super) struct Confirm {
+    /// The number of the connection that it is for.
+    pub(super) conn: u64,
+    pub(super) bytes: Vec<u8>,
 }
 
 /// The notes that wait.
@@ -35,9 +45,16 @@ pub(super) struct Notes {
     keeping: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
 }
 
+/// What comes next.
+enum Next {
+    Keep(Batch),
+    Confirm(Confirm),
+}
+
 /// What is kept in one go.
 enum Batch {
     Events(Vec<Event>, BTreeMap<RoomKey, String>),
+    Told(Bytes),
     State(AccountState),
     Identity(Identity),
     Room(RoomKey, Availability),
@@ -61,14 +78,18 @@ impl Notes {
         self.waiting.len() + usize::from(self.batch.is_some())
     }
 
-    /// Keeps all of it. May be dropped at any time, and goes on when called again.
-    pub(super) async fn keep(&mut self) {
+    /// Keeps what waits, up to the next confirmation, and returns that; `None`: all is kept. May be dropped at any
+    /// time, and goes on when called again.
+    pub(super) async fn keep(&mut self) -> Option<Confirm> {
         loop {
             if self.keeping.is_none() {
-                if self.batch.is_none() {
-                    self.batch = next(&mut self.waiting).map(Arc::new);
-                }
-                let Some(batch) = self.batch.clone() else { return };
+                let batch = match &self.batch {
+                    Some(batch) => Arc::clone(batch),
+                    None => match next(&mut self.waiting)? {
+                        Next::Keep(batch) => Arc::clone(self.batch.insert(Arc::new(batch))),
+                        Next::Confirm(confirm) => return Some(confirm),
+                    },
+                };
                 self.keeping = Some(Box::pin(keep(Arc::clone(&self.sink), batch)));
             }
             if let Some(keeping) = &mut self.keeping {
@@ -79,6 +100,11 @@ impl Notes {
         }
     }
 
+    /// Keeps all of it. What was to be confirmed is left out: who waits for it says it again.
+    pub(super) async fn keep_all(&mut self) {
+        while self.keep().await.is_some() {}
+    }
+
     /// Forgets an attempt that panicked: the next one begins anew.
     pub(super) fn recover(&mut self) {
         self.keeping = None;
@@ -87,7 +113,7 @@ impl Notes {
 
 /// Takes the first notes that can go together: a run of events and marks, or one of another kind. Marks go after the
 /// events, the last one of each room: then they never claim what is not kept.
-fn next(waiting: &mut VecDeque<Note>) -> Option<Batch> {
+fn next(waiting: &mut VecDeque<Note>) -> Option<Next> {
     let (mut events, mut marks) = (Vec::new(), BTreeMap::new());
     while let Some(note) = waiting.pop_front() {
         match note {
@@ -99,12 +125,14 @@ fn next(waiting: &mut VecDeque<Note>) -> Option<Batch> {
                 waiting.push_front(other);
                 break;
             }
-            Note::State(state) => return Some(Batch::State(state)),
-            Note::Identity(identity) => return Some(Batch::Identity(identity)),
-            Note::Room(key, availability) => return Some(Batch::Room(key, availability)),
+            Note::Confirm(confirm) => return Some(Next::Confirm(confirm)),
+            Note::Told(body) => return Some(Next::Keep(Batch::Told(body))),
+            Note::State(state) => return Some(Next::Keep(Batch::State(state))),
+            Note::Identity(identity) => return Some(Next::Keep(Batch::Identity(identity))),
+            Note::Room(key, availability) => return Some(Next::Keep(Batch::Room(key, availability))),
         }
     }
-    (!events.is_empty() || !marks.is_empty()).then_some(Batch::Events(events, marks))
+    (!events.is_empty() || !marks.is_empty()).then_some(Next::Keep(Batch::Events(events, marks)))
 }
 
 async fn keep(sink: Arc<dyn Sink>, batch: Arc<Batch>) {
@@ -127,6 +155,7 @@ async fn attempt(sink: &dyn Sink, batch: &Batch) -> Result<(), Unavailable> {
             }
             Ok(())
         }
+        Batch::Told(body) => sink.told(body).await,
         Batch::State(state) => sink.state(state).await,
         Batch::Identity(identity) => sink.identity(identity).await,
         Batch::Room(key, availability) => sink.room(key, availability).await,

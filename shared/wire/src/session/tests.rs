@@ -1,7 +1,11 @@
-//! The driver with a toy protocol: lines. `EVENT x` is an event, `PING x` is answered with `PONG x`, `BYE` makes the
-//! session close and open anew, `BOOM` makes it panic; a delivery is written as `SAY id`, and `OK id` settles it.
+//! The driver with a toy protocol: lines, or messages on a WebSocket. `EVENT x` is an event, `PING x` is answered with
+//! `PONG x`, `TELL x` is told and confirmed with `GOT x`, `ASK url` is asked and answered with `ANSWER status body`,
+//! `BYE` makes the session close and open anew, `BOOM` makes it panic; a delivery is written as `SAY id`, and `OK id`
+//! settles it. A delivery named `reopen` makes it close and open anew, too.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
+use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -16,11 +20,13 @@ use tokio_rustls::TlsAcceptor;
 
 use super::*;
 use crate::testing::{Script, TestCa, closed_port, loopback, nets, server};
-use crate::{Guard, Trust};
+use crate::{Guard, Limits, Trust};
 
+mod beside;
 mod dial;
 mod talk;
 mod trouble;
+mod websocket;
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -38,7 +44,10 @@ struct Toy {
 
 impl Toy {
     fn new(host: &str, port: u16, tls: Option<Tls>) -> Self {
-        let dial = Dial::Tcp { host: host.into(), port, tls };
+        Self::dialing(Dial::Tcp { host: host.into(), port, tls })
+    }
+
+    fn dialing(dial: Dial) -> Self {
         let (partial, out, under_way) = Default::default();
         Self { dial, partial, out, under_way, connected: false, wakes: None, tick: None }
     }
@@ -51,11 +60,16 @@ impl Toy {
                 self.out.push_back(Output::Seen { key: "room".into(), mark: rest.into() });
             }
             "PING" => self.send(&format!("PONG {rest}")),
-            "BYE" => {
-                self.out.push_back(Output::Close);
-                self.connected = false;
-                self.out.push_back(Output::Open(self.dial.clone()));
+            "TELL" => {
+                self.out.push_back(Output::Told(rest.to_owned().into()));
+                let confirm = self.framed(&format!("GOT {rest}"));
+                self.out.push_back(Output::Confirm(confirm));
             }
+            "ASK" => {
+                let request = http::Request::get(rest).body(Bytes::new()).unwrap();
+                self.out.push_back(Output::Ask(Box::new(request)));
+            }
+            "BYE" => self.reopen(),
             "OK" => {
                 self.under_way.retain(|id| id.as_str() != rest);
                 let outcome = Outcome::Done { keys: vec![MessageKey::from(rest)] };
@@ -66,8 +80,24 @@ impl Toy {
         }
     }
 
+    fn reopen(&mut self) {
+        self.out.push_back(Output::Close);
+        self.connected = false;
+        self.out.push_back(Output::Open(self.dial.clone()));
+    }
+
     fn send(&mut self, line: &str) {
-        self.out.push_back(Output::Send(format!("{line}\n").into_bytes()));
+        let line = self.framed(line);
+        self.out.push_back(Output::Send(line));
+    }
+
+    fn framed(&self, line: &str) -> Vec<u8> {
+        let end = if self.messages() { "" } else { "\n" };
+        format!("{line}{end}").into_bytes()
+    }
+
+    fn messages(&self) -> bool {
+        matches!(self.dial, Dial::WebSocket(_))
     }
 }
 
@@ -89,6 +119,12 @@ impl Session for Toy {
                 }
                 self.wakes = self.tick.map(|tick| now + tick);
             }
+            Input::Received(bytes) if self.messages() => self.line(std::str::from_utf8(bytes).unwrap()),
+            Input::Answered(Ok(answer)) => {
+                let body = String::from_utf8_lossy(answer.body());
+                self.send(&format!("ANSWER {} {body}", answer.status().as_u16()));
+            }
+            Input::Answered(Err(why)) => self.send(&format!("NO ANSWER {why}")),
             Input::Received(bytes) => {
                 self.partial.extend_from_slice(bytes);
                 while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
@@ -101,6 +137,10 @@ impl Session for Toy {
                 self.partial.clear();
                 self.out.push_back(Output::State(AccountState::Trouble(why.into())));
                 self.wakes = Some(now + Duration::from_millis(20));
+            }
+            Input::Deliver(delivery) if delivery.id.as_str() == "reopen" => {
+                self.out.push_back(Output::Settled { id: delivery.id, outcome: Outcome::done() });
+                self.reopen();
             }
             Input::Deliver(delivery) => {
                 if self.connected {
@@ -143,13 +183,15 @@ impl Session for Toy {
 struct Memory {
     kept: Mutex<Vec<String>>,
     down: AtomicBool,
+    /// The one note that can't be kept.
+    fails_on: Mutex<String>,
     attempts: Mutex<usize>,
 }
 
 impl Memory {
     fn keep(&self, note: String) -> Result<(), Unavailable> {
         *self.attempts.lock().unwrap() += 1;
-        if self.down.load(Ordering::SeqCst) {
+        if self.down.load(Ordering::SeqCst) || *self.fails_on.lock().unwrap() == note {
             return Err(Unavailable::new("the disk is full"));
         }
         self.kept.lock().unwrap().push(note);
@@ -167,6 +209,10 @@ impl Sink for Memory {
     async fn events(&self, events: &[Event]) -> Result<(), Unavailable> {
         tokio::task::yield_now().await;
         events.iter().try_for_each(|event| self.keep(format!("event {}", event.id)))
+    }
+
+    async fn told(&self, body: &Bytes) -> Result<(), Unavailable> {
+        self.keep(format!("told {}", String::from_utf8_lossy(body)))
     }
 
     async fn state(&self, state: &AccountState) -> Result<(), Unavailable> {
@@ -281,7 +327,10 @@ fn dialer() -> Arc<Dialer> {
 }
 
 fn start(toy: Toy, sink: Arc<Memory>, dialer: Arc<Dialer>) -> Handle {
-    spawn(Box::new(toy), sink, dialer, wall())
+    // Reading the system's roots takes its time without optimisation; once is enough.
+    static TRUST: LazyLock<Arc<Trust>> = LazyLock::new(Arc::default);
+    let http = HttpClient::new(loopback(), Arc::clone(&TRUST), Limits::default());
+    spawn(Box::new(toy), sink, dialer, Arc::new(http), wall())
 }
 
 async fn until(what: impl Fn() -> bool) {
