@@ -22,13 +22,9 @@ impl State {
         }
         let mut message = Message::new(body.into());
         message.metadata = metadata;
-        if let Some(parent) = message.thread().filter(|thread| *thread != ts)
-            && let Some(user) = message.body.get("user").cloned()
-            && let Some(parent) = self.channels[channel].messages.get(parent).map(|parent| parent.body.get("user"))
-            && let Some(parent) = parent.cloned()
-        {
-            let _ = user;
-            message.body.insert("parent_user_id".into(), parent);
+        let parent = message.thread().and_then(|parent| self.channels[channel].messages.get(parent));
+        if let Some(author) = parent.and_then(|parent| parent.body.get("user")).cloned() {
+            message.body.insert("parent_user_id".into(), author);
         }
         self.channel(channel).messages.insert(ts.clone(), message);
         let mut event = self.channels[channel].messages[&ts].body.clone();
@@ -152,7 +148,6 @@ impl State {
     pub fn new_file(&mut self, team: &str, user: &str, name: &str, length: usize) -> Id {
         let id = self.id("F");
         let file = File {
-            id: id.clone(),
             team: team.to_owned(),
             user: user.to_owned(),
             name: name.to_owned(),

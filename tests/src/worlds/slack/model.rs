@@ -124,7 +124,6 @@ pub(super) struct Message {
 }
 
 pub(super) struct File {
-    pub id: Id,
     pub team: Id,
     pub user: Id,
     pub name: String,

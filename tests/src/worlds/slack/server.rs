@@ -18,10 +18,9 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
-use super::call::{Call, METHODS, Refusal, bad, no};
+use super::call::{Call, Done, METHODS, Refusal, bad, no};
 use super::ledger;
 use super::methods::oauth;
-use super::model::Consent;
 use super::moods::Mood;
 use super::{Shared, files, socket};
 
@@ -110,7 +109,7 @@ async fn api(
     let args = Value::from(came.args.as_ref().cloned().unwrap_or_default());
     let mut call =
         ledger::Call { at: 0, method: name.into(), token, args, status: 0, answer: Value::Null, odd: Vec::new() };
-    let mut answer = match &mood {
+    let answer = match &mood {
         Mood::Busy(seconds) => {
             call.answer = json!({ "ok": false, "error": "ratelimited" });
             let mut answer = Answer::json(&call.answer).with("retry-after", seconds.to_string());
@@ -125,9 +124,6 @@ async fn api(
         Mood::CutBefore => Answer::cut(),
         Mood::Well | Mood::Slow(_) | Mood::CutAfter => return done(shared, verb, name, came, call, mood).await,
     };
-    if name.is_empty() {
-        answer.status = 404;
-    }
     call.status = answer.status;
     shared.with(|state| {
         call.at = state.now;
@@ -230,8 +226,6 @@ fn run(call: &mut Call<'_>, verb: &Verb, name: &str, args: Result<Map<String, Va
     }
     (method.run)(call)
 }
-
-use super::call::Done;
 
 /// A request as it was written.
 struct Came {
