@@ -254,6 +254,8 @@ fn read(verb: &Verb, headers: &HeaderMap, query: Vec<(String, String)>, body: &[
                 came.warnings.push("missing_charset");
             }
             match serde_json::from_slice(body) {
+                // Clients that have nothing to say say it so.
+                _ if body.is_empty() => Ok(Map::new()),
                 Ok(Value::Object(map)) => Ok(map),
                 Ok(_) => Err("json_not_object"),
                 Err(_) => Err("invalid_json"),
