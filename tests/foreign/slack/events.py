@@ -60,12 +60,15 @@ class Receiver:
                     receiver.requests.append({"body": json.loads(body), "raw": body, "headers": headers,
                                               "status": answer[0], "said": said, "valid": valid})
                     receiver.stirred.notify_all()
-                self.send_response(answer[0])
-                for name, value in answer[1].items():
-                    self.send_header(name, value)
-                self.send_header("content-length", str(len(said.encode())))
-                self.end_headers()
-                self.wfile.write(said.encode())
+                try:
+                    self.send_response(answer[0])
+                    for name, value in answer[1].items():
+                        self.send_header(name, value)
+                    self.send_header("content-length", str(len(said.encode())))
+                    self.end_headers()
+                    self.wfile.write(said.encode())
+                except BrokenPipeError:
+                    pass  # the world has waited long enough
 
             def log_message(self, *_):
                 pass
@@ -201,10 +204,9 @@ def rooms_and_people_change(world):
     world.settled()
     wanted = ["message", "reaction_added", "reaction_removed", "channel_join", "member_joined_channel", "channel_topic",
               "channel_leave", "member_left_channel", "channel_name", "channel_rename", "channel_archive",
-              "channel_archive", "channel_unarchive", "channel_unarchive", "user_change", "add", "channel_left"]
-    got = kinds(receiver.heard)
-    # Bolt drops what the bot itself did: its own leaving.
-    same(got, wanted)
+              "channel_archive", "channel_unarchive", "channel_unarchive", "user_change", "add", "member_left_channel", "channel_left"]
+    # Bolt drops the notice that the bot left, as it drops all that the bot itself says.
+    same(kinds(receiver.heard), wanted)
     reaction = receiver.heard[1]
     has(reaction, user=world.person("bob"), reaction="thumbsup", item_user=world.person("ann"))
     same(reaction["item"], {"type": "message", "channel": channel, "ts": ts})
@@ -262,6 +264,7 @@ def events_come_twice_and_in_disorder(world):
     same(receiver.requests[0]["body"], receiver.requests[1]["body"])
     receiver.requests.clear()
     world.drops(2)
+    receiver.script = [(200, {}, 0)]  # Bolt knows no app_rate_limited: it would answer 404.
     for text in ["lost", "lost too", "heard"]:
         world.says("general", "ann", text)
     world.settled()

@@ -56,12 +56,14 @@ def main():
         try:
             function(world)
             passed += 1
-            print(f"ok: {function.__name__}")
-        except Exception:
+            print(f"test {function.__name__} ... ok")
+        except Exception as failure:
             failed += 1
             traceback.print_exc(file=sys.stdout)
-            print(f"FAILED: {function.__name__}")
+            print(f"error: {failure}")
+            print(f"test {function.__name__} ... FAILED")
         finally:
             world.close()
-    print(f"{passed} passed, {failed} failed")
+    # As cargo's tests say it, so that tests/run counts them.
+    print(f"test result: {'FAILED' if failed else 'ok'}. {passed} passed; {failed} failed; 0 ignored")
     sys.exit(failed > 0)

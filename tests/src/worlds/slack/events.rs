@@ -33,7 +33,6 @@ pub(super) enum Audience<'a> {
 /// An event on its way to an app.
 #[derive(Clone)]
 pub(super) struct Delivery {
-    pub seq: u64,
     pub app: Id,
     pub kind: String,
     pub envelope: Value,
@@ -50,8 +49,8 @@ pub(super) struct Pushes {
     /// When a failed delivery is tried again, each time counted from the failure before.
     pub retry_after: Vec<Duration>,
     pub timeout: Duration,
-    /// How many were made, and the last one whose first attempt is over.
-    pub made: u64,
+    /// How many set out, and of how many the first attempt is over.
+    pub sent: u64,
     pub done: u64,
     /// How many are being tried again.
     pub retrying: u32,
@@ -70,7 +69,7 @@ impl Default for Pushes {
             dropping: 0,
             retry_after: [0, 60, 300].map(Duration::from_secs).to_vec(),
             timeout: Duration::from_secs(3),
-            made: 0,
+            sent: 0,
             done: 0,
             retrying: 0,
             sockets: Vec::new(),
@@ -125,9 +124,7 @@ impl State {
             self.pushes.dropping -= 1;
             return;
         }
-        self.pushes.made += 1;
-        let seq = self.pushes.made;
-        self.outbox.push(Delivery { seq, app: app.to_owned(), kind, envelope });
+        self.outbox.push(Delivery { app: app.to_owned(), kind, envelope });
     }
 
     /// The one event that tells of dropped ones.
@@ -195,11 +192,10 @@ fn kind(event: &Value) -> &str {
 pub(super) async fn work(shared: Weak<Shared>, mut deliveries: mpsc::UnboundedReceiver<Delivery>) {
     while let Some(delivery) = deliveries.recv().await {
         let Some(shared) = shared.upgrade() else { return };
-        let seq = delivery.seq;
         let first = attempt(&shared, &delivery, 0, None).await;
         let again = first.failed() && !first.no_retry;
         shared.with(|state| {
-            state.pushes.done = state.pushes.done.max(seq);
+            state.pushes.done += 1;
             state.pushes.retrying += u32::from(again);
         });
         if again {

@@ -131,12 +131,12 @@ impl Slack {
     pub async fn settled(&self) {
         let look = |state: &mut State| {
             let pushes = &state.pushes;
-            (pushes.done + pushes.held.len() as u64 >= pushes.made && pushes.retrying == 0).then_some(())
+            (pushes.done == pushes.sent && pushes.retrying == 0).then_some(())
         };
         let tell = |state: &State| {
             let pushes = &state.pushes;
             let tried = lines(state.ledger.pushes.iter().map(|push| (&push.kind, push.attempt, push.status)));
-            format!("{} events to be delivered, {} are; tried{tried}", pushes.made, pushes.done)
+            format!("{} events to be delivered, {} are; tried{tried}", pushes.sent, pushes.done)
         };
         self.shared.until(look, tell).await;
     }

@@ -160,11 +160,10 @@ impl Shared {
                 state.pushes.held.push(delivery);
                 continue;
             }
-            if state.pushes.duplicates > 0 {
-                state.pushes.duplicates -= 1;
-                let _ = self.deliveries.send(delivery.clone());
-            }
-            let _ = self.deliveries.send(delivery);
+            let times = 1 + u64::from(state.pushes.duplicates > 0);
+            state.pushes.duplicates = state.pushes.duplicates.saturating_sub(1);
+            state.pushes.sent += times;
+            (0..times).for_each(|_| self.deliveries.send(delivery.clone()).unwrap_or_default());
         }
         drop(state);
         stir(&self.stirred);

@@ -180,7 +180,7 @@ async fn done(
         (record.at, record.status, record.answer) = (call.state.now, status, value.clone());
         let state = call.state;
         state.ledger.calls.push(record);
-        (value, scopes, later, echo_first.then_some(state.pushes.made))
+        (value, scopes, later, echo_first)
     });
     for (after, later) in later {
         let shared = shared.clone();
@@ -189,8 +189,9 @@ async fn done(
             shared.with(|state| state.does(later));
         });
     }
-    if let Some(seq) = wait {
-        shared.wait(|state| (state.pushes.done >= seq || state.pushes.holding).then_some(())).await;
+    if wait {
+        let sent = shared.look(|state| state.pushes.sent);
+        shared.wait(|state| (state.pushes.done >= sent).then_some(())).await;
     }
     if let Mood::Slow(time) = mood {
         tokio::time::sleep(time).await;

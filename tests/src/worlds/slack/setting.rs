@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::events::{self, Delivery};
+use super::events;
 use super::methods::oauth;
 use super::model::{App, Channel, Consent, Group, Holder, Id, Kind, State, Team, Token, User, random};
 use super::moods::{Mood, Order, ordered};
@@ -353,12 +353,8 @@ impl Slack {
     pub fn releases_events(&self, order: Order) {
         self.shared.with(|state| {
             state.pushes.holding = false;
-            let held: Vec<Delivery> = ordered(std::mem::take(&mut state.pushes.held), order);
-            // They are done in this order, and a number is done when those before it are.
-            let mut numbers: Vec<u64> = held.iter().map(|delivery| delivery.seq).collect();
-            numbers.sort_unstable();
-            let again = held.into_iter().zip(numbers).map(|(delivery, seq)| Delivery { seq, ..delivery });
-            state.outbox.extend(again);
+            let held = std::mem::take(&mut state.pushes.held);
+            state.outbox.extend(ordered(held, order));
         });
     }
 
