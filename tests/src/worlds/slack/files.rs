@@ -26,9 +26,7 @@ pub(super) async fn serve(shared: &Shared, verb: &Method, path: &str, headers: &
         Mood::Fails(_) => Answer::new(500, "text/plain", "error"),
         Mood::Status(status) => Answer::new(*status, "text/plain", ""),
         Mood::CutBefore => Answer::cut(),
-        Mood::Well | Mood::Slow(_) | Mood::CutAfter => {
-            shared.with(|state| run(state, path, headers, body, &mut odd))
-        }
+        Mood::Well | Mood::Slow(_) | Mood::CutAfter => shared.with(|state| run(state, path, headers, body, &mut odd)),
     };
     if let Mood::Slow(time) = mood {
         tokio::time::sleep(time).await;
@@ -106,9 +104,5 @@ fn public(shared: &Shared, path: &str) -> Answer {
     })
 }
 
-/// A picture of one pixel, for avatars.
-const PIXEL: &[u8] = &[
-    0x89, b'P', b'N', b'G', 0x0d, 0x0a, 0x1a, 0x0a, 0, 0, 0, 0x0d, b'I', b'H', b'D', b'R', 0, 0, 0, 1, 0, 0, 0, 1, 8,
-    6, 0, 0, 0, 0x1f, 0x15, 0xc4, 0x89, 0, 0, 0, 0x0d, b'I', b'D', b'A', b'T', 0x78, 0x9c, 0x63, 0xf8, 0xff, 0xff, 0x3f,
-    0, 5, 0xfe, 2, 0xfe, 0xa7, 0x35, 0x81, 0x84, 0, 0, 0, 0, b'I', b'E', b'N', b'D', 0xae, 0x42, 0x60, 0x82,
-];
+/// A picture of one pixel, for avatars: PNG.
+const PIXEL: &[u8] = b"\x89PNG\x0d\x0a\x1a\x0a\x00\x00\x00\x0dIHDR\x00\x00\x00\x01\x00\x00\x00\x01\x08\x02\x00\x00\x00\x90wS\xde\x00\x00\x00\x0cIDATx\xdac\xd0\xdbV\x0b\x00\x02w\x01b\x9bx\x9e\x1f\x00\x00\x00\x00IEND\xaeB`\x82";

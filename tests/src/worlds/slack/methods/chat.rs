@@ -8,8 +8,9 @@ use crate::worlds::slack::mrkdwn;
 
 /// Longer text is cut. <https://api.slack.com/changelog/2018-04-truncating-really-long-messages>.
 const CHARACTERS: usize = 40_000;
-/// Longer text is refused by `chat.update`, in characters.
-const UPDATE_CHARACTERS: usize = 40_000;
+/// Longer text is refused by `chat.update`: "The `text` field cannot exceed 4,000 characters"
+/// (<https://docs.slack.dev/reference/methods/chat.update>, `msg_too_long`). What was posted longer can't be edited.
+const UPDATE_CHARACTERS: usize = 4_000;
 
 pub(in super::super) fn post(call: &mut Call<'_>) -> Done {
     call.scope("chat:write")?;
@@ -211,7 +212,8 @@ fn content(call: &mut Call<'_>, body: &mut Map<String, Value>, cut: bool) -> Res
     if cut && text.chars().count() > CHARACTERS {
         text = text.chars().take(CHARACTERS).collect();
         call.warnings.push("message_truncated");
-        let why = "[WARN] Your message was truncated but still posted. The `text` field accepts up to 40,000 characters.";
+        let why =
+            "[WARN] Your message was truncated but still posted. The `text` field accepts up to 40,000 characters.";
         call.messages.push(why.into());
     }
     let plain = call.args.get("mrkdwn").is_some() && !call.flag("mrkdwn")?;

@@ -44,7 +44,9 @@ fn channels(call: &mut Call<'_>, mine: bool) -> Done {
             Kind::Dm => "im",
         };
         let (member, hidden) = (channel.has(&user), mine || channel.kind != Kind::Public);
-        channel.seen_by(&team) && types.iter().any(|one| one == name) && (member || !hidden)
+        channel.seen_by(&team)
+            && types.iter().any(|one| one == name)
+            && (member || !hidden)
             && !(live && channel.archived)
     };
     let all = call.state.channels.values().filter(wanted).map(|channel| {
