@@ -234,6 +234,8 @@ def messages_are_posted(world):
     assert "user" not in as_ann["message"]
     emoji = web.chat_postMessage(channel=channel, text="x", username="b", icon_emoji=":ghost:", icon_url="https://x.y/z")
     same(emoji["message"]["icons"], {"emoji": ":ghost:"})
+    bare = web.chat_postMessage(channel=channel, text="https://x.org", parse="none")
+    same(bare["message"]["text"], "https://x.org")
     refused(lambda: web.chat_postMessage(channel="C0", text="x"), "channel_not_found")
     refused(lambda: web.chat_postMessage(channel="#general", text="x"), "channel_not_found")
     refused(lambda: web.chat_postMessage(channel=channel, text=" "), "no_text")
@@ -264,6 +266,9 @@ def threads_have_parents(world):
     history = web.conversations_history(channel=channel)["messages"]
     same([m["text"] for m in history[:2]], ["both", "parent"])
     has(history[1], reply_count=2, thread_ts=parent, latest_reply=shown["ts"])
+    notice = web.conversations_history(channel=channel)["messages"][-1]
+    same(notice["subtype"], "channel_join")
+    refused(lambda: web.chat_postMessage(channel=channel, text="x", thread_ts=notice["ts"]), "cannot_reply_to_message")
     refused(lambda: web.conversations_replies(channel=channel, ts="1.2"), "thread_not_found")
     link = web.chat_getPermalink(channel=channel, message_ts=reply["ts"])["permalink"]
     assert link.endswith(f"p{reply['ts'].replace('.', '')}?thread_ts={parent}&cid={channel}"), link
@@ -304,6 +309,10 @@ def own_messages_are_edited_and_deleted(world):
     refused(lambda: web.chat_delete(channel=channel, ts=theirs), "cant_delete_message")
     refused(lambda: web.chat_update(channel=channel, ts="1.000000", text="x"), "message_not_found")
     refused(lambda: web.chat_update(channel=channel, ts=ts, text="x" * 4_001), "msg_too_long")
+    assert "edited" in two["message"]
+    blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": "*three*"}}]
+    other = web.chat_postMessage(channel=channel, text="one")["ts"]
+    assert "edited" not in web.chat_update(channel=channel, ts=other, text="three", blocks=blocks)["message"]
     web.chat_delete(channel=channel, ts=ts)
     refused(lambda: web.chat_delete(channel=channel, ts=ts), "message_not_found")
     web.chat_meMessage(channel=channel, text="waves")

@@ -35,17 +35,22 @@ impl State {
         ts
     }
 
-    /// Somebody changes a message: fields given replace those there are.
-    pub fn edit(&mut self, channel: &str, ts: &str, by: &str, body: Map<String, Value>, metadata: Value) {
+    /// Somebody changes a message: fields given replace those there are. Without `by` nobody sees that it was edited.
+    /// Empty metadata removes what there is.
+    pub fn edit(&mut self, channel: &str, ts: &str, by: Option<&str>, body: Map<String, Value>, metadata: Value) {
         let before = self.bare(channel, ts);
         let edited = format!("{}.000000", self.now / 1_000_000);
         let message = self.message(channel, ts);
         for (key, value) in body {
             message.body.insert(key, value);
         }
-        message.body.insert("edited".into(), json!({ "user": by, "ts": edited }));
-        if !metadata.is_null() {
-            message.metadata = metadata;
+        if let Some(by) = by {
+            message.body.insert("edited".into(), json!({ "user": by, "ts": edited }));
+        }
+        match metadata {
+            Value::Null => {}
+            Value::Object(map) if map.is_empty() => message.metadata = Value::Null,
+            metadata => message.metadata = metadata,
         }
         self.changed(channel, ts, before);
     }

@@ -6,6 +6,16 @@ use serde_json::{Map, Value, json};
 
 /// Posted text as it is kept: stray `&`, `<` and `>` are escaped, bare web addresses become links.
 pub(super) fn stored(text: &str) -> String {
+    kept(text, true)
+}
+
+/// Likewise, as `parse` wants it: with `none` addresses stay what they are.
+/// <https://docs.slack.dev/reference/methods/chat.postMessage>, "Formatting messages".
+pub(super) fn parsed(text: &str, parse: &str) -> String {
+    kept(text, parse != "none")
+}
+
+fn kept(text: &str, links: bool) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
@@ -18,7 +28,7 @@ pub(super) fn stored(text: &str) -> String {
         } else if let Some(end) = tag(rest) {
             out.push_str(&rest[..end]);
             end
-        } else if let Some(end) = web(rest).filter(|_| before.is_none_or(|c| !c.is_alphanumeric())) {
+        } else if let Some(end) = web(rest).filter(|_| links && before.is_none_or(|c| !c.is_alphanumeric())) {
             out.push_str(&format!("<{}>", escape(&rest[..end])));
             end
         } else {
@@ -315,6 +325,7 @@ mod tests {
         ] {
             assert_eq!(stored(posted), kept);
         }
+        assert_eq!(parsed("a & https://x.org", "none"), "a &amp; https://x.org");
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Slack {
         let body = fields(json!({ "text": stored, "blocks": mrkdwn::blocks(&stored) }));
         self.shared.with(|state| {
             let author = state.channels[&channel].messages[ts].text("user").to_owned();
-            state.edit(&channel, ts, &author, body, Value::Null);
+            state.edit(&channel, ts, Some(&author), body, Value::Null);
         });
     }
 

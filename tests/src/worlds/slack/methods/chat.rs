@@ -54,11 +54,16 @@ pub(in super::super) fn update(call: &mut Call<'_>) -> Done {
     if call.text("text")?.is_some_and(|text| text.chars().count() > UPDATE_CHARACTERS) {
         return no("msg_too_long");
     }
+    if call.state.channels[&channel].archived {
+        return no("is_inactive");
+    }
     let mut body = Map::new();
     content(call, &mut body, false)?;
-    let user = call.user();
-    let metadata = metadata(call)?;
-    call.state.edit(&channel, &ts, &user, body, metadata);
+    // "If blocks are used and a message is being updated, the edited flag will not be displayed on the message".
+    let by = call.object("blocks")?.is_null().then(|| call.user());
+    let forgets = call.object("metadata")?.as_object().is_some_and(Map::is_empty);
+    let metadata = if forgets { json!({}) } else { metadata(call)? };
+    call.state.edit(&channel, &ts, by.as_deref(), body, metadata);
     let message = stored(call, &channel, &ts);
     Ok(json!({ "channel": channel, "ts": ts, "text": message["text"], "message": message }))
 }
@@ -126,9 +131,6 @@ fn own(call: &Call<'_>, error: &str) -> Result<(Id, String), Refusal> {
     if !by_bot && !by_person {
         return no(error);
     }
-    if channel.archived {
-        return no("is_archived");
-    }
     Ok((channel.id.clone(), ts))
 }
 
@@ -137,6 +139,9 @@ fn own(call: &Call<'_>, error: &str) -> Result<(Id, String), Refusal> {
 pub(super) fn thread(call: &mut Call<'_>, channel: &str) -> Result<Option<String>, Refusal> {
     let Some(thread) = call.text("thread_ts")?.filter(|thread| !thread.is_empty()) else { return Ok(None) };
     let Some(parent) = call.state.channels[channel].messages.get(&thread) else { return no("thread_not_found") };
+    if parent.subtype().starts_with("channel_") || parent.subtype().starts_with("group_") {
+        return no("cannot_reply_to_message");
+    }
     if parent.thread().is_some_and(|of| of != thread) {
         call.odd.push(format!("thread_ts {thread} is a reply's, not a parent's"));
         return no("cannot_reply_to_message");
@@ -217,7 +222,7 @@ fn content(call: &mut Call<'_>, body: &mut Map<String, Value>, cut: bool) -> Res
         call.messages.push(why.into());
     }
     let plain = call.args.get("mrkdwn").is_some() && !call.flag("mrkdwn")?;
-    let text = mrkdwn::stored(&text);
+    let text = mrkdwn::parsed(&text, &call.text("parse")?.unwrap_or_default());
     if has(&blocks) {
         body.insert("blocks".into(), blocks);
     } else if !plain && !text.is_empty() {
