@@ -1,9 +1,10 @@
 """slack_sdk's clients of Socket Mode (its own, websocket-client's and aiohttp's) hold connections to the world."""
 
 import asyncio
-import threading
+import json
 import time
 
+import websocket
 from slack_sdk import WebClient
 from slack_sdk.socket_mode.aiohttp import SocketModeClient as AiohttpClient
 from slack_sdk.socket_mode.builtin import SocketModeClient as BuiltinClient
@@ -39,15 +40,13 @@ def scene(world):
     bot = world.install()
     world.channel("general", [])
     world.invites_bot("general")
+    world.settled()  # nobody is told that the bot came
     world.socket_mode(True)
-    world.settled()
     return bot
 
 
-def joined_only(world):
-    """Pushes that tests are about: the bot's coming was told to nobody."""
-    return [push for push in world.dump()["pushes"] if push["kind"] == "message" and push["envelope"]["event"].get("user")
-            == world.person("ann")]
+def pushes(world):
+    return [push for push in world.dump()["pushes"] if push["envelope"]["event"].get("user") == world.person("ann")]
 
 
 def receives(world, kind):
@@ -59,7 +58,7 @@ def receives(world, kind):
     world.settled()
     same(listener.texts(), ["one", "two"])
     has(listener.requests[0].payload, type="event_callback", api_app_id=world.keys["app_id"])
-    same([push["status"] for push in joined_only(world)], [200, 200])
+    same([push["status"] for push in pushes(world)], [200, 200])
     listener.client.close()
     world.is_connected(0)
 
@@ -95,7 +94,7 @@ def aiohttp_receives_and_acknowledges(world):
 
     asyncio.run(talk())
     same(heard, ["hi"])
-    same([push["status"] for push in joined_only(world)], [200])
+    same([push["status"] for push in pushes(world)], [200])
 
 
 @check
@@ -108,7 +107,7 @@ def what_is_not_acknowledged_comes_again(world):
     world.says("general", "ann", "again")
     world.settled()
     same(listener.texts(), ["again"] * 3)
-    same([(push["attempt"], push["status"]) for push in joined_only(world)], [(0, None), (1, None), (2, 200)])
+    same([(push["attempt"], push["status"]) for push in pushes(world)], [(0, None), (1, None), (2, 200)])
     same([request.retry_attempt for request in listener.requests], [0, 1, 2])
     same([request.retry_reason for request in listener.requests], ["", "timeout", "timeout"])
     same(len({request.payload["event_id"] for request in listener.requests}), 1)
@@ -154,10 +153,8 @@ def a_ticket_is_good_once(world):
     scene(world)
     web = WebClient(base_url=world.keys["api"])
     url = web.apps_connections_open(app_token=world.keys["app_token"])["url"]
-    import websocket
-
     one = websocket.create_connection(url)
-    hello = __import__("json").loads(one.recv())
+    hello = json.loads(one.recv())
     has(hello, type="hello", num_connections=1, connection_info={"app_id": world.keys["app_id"]})
     try:
         websocket.create_connection(url)
@@ -168,7 +165,7 @@ def a_ticket_is_good_once(world):
     world.socket_mode(False)
     url = web.apps_connections_open(app_token=world.keys["app_token"])["url"]
     two = websocket.create_connection(url)
-    has(__import__("json").loads(two.recv()), type="disconnect", reason="link_disabled")
+    has(json.loads(two.recv()), type="disconnect", reason="link_disabled")
 
 
 main()

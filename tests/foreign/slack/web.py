@@ -313,6 +313,9 @@ def own_messages_are_edited_and_deleted(world):
     blocks = [{"type": "section", "text": {"type": "mrkdwn", "text": "*three*"}}]
     other = web.chat_postMessage(channel=channel, text="one")["ts"]
     assert "edited" not in web.chat_update(channel=channel, ts=other, text="three", blocks=blocks)["message"]
+    world.keeps_impersonated(True)
+    refused(lambda: web.chat_delete(channel=channel, ts=ts), "cant_delete_message")
+    world.keeps_impersonated(False)
     web.chat_delete(channel=channel, ts=ts)
     refused(lambda: web.chat_delete(channel=channel, ts=ts), "message_not_found")
     web.chat_meMessage(channel=channel, text="waves")

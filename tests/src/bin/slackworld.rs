@@ -104,6 +104,7 @@ impl Command {
             "releases" => done(slack.releases_events(if on(1) { Order::Reversed } else { Order::Straight })),
             "duplicates" => done(slack.duplicates_events(n(1) as u32)),
             "drops" => done(slack.drops_events(n(1) as u32)),
+            "keeps_impersonated" => done(slack.keeps_impersonated(on(1))),
             "echoes_first" => done(slack.echoes_first(on(1))),
             "busy" => done(slack.script(s(1), (0..n(2)).map(|_| Mood::Busy(n(3))))),
             "fails" => done(slack.script(s(1), (0..n(2)).map(|_| Mood::Fails(s(3).to_owned())))),

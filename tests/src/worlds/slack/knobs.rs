@@ -56,6 +56,12 @@ impl Slack {
         self.shared.with(|state| state.moods.edits_closed = on);
     }
 
+    /// Messages under another name can't be deleted by the app. Slack's page of `chat.delete` says that they never can;
+    /// bots are known to do it all the same.
+    pub fn keeps_impersonated(&self, on: bool) {
+        self.shared.with(|state| state.moods.impersonated_stay = on);
+    }
+
     /// History gives at most so many messages a call, as it does to new apps outside the Marketplace (15).
     pub fn gives_history(&self, at_most: usize) {
         self.shared.with(|state| state.moods.history_at_most = Some(at_most));

@@ -44,6 +44,8 @@ pub(super) struct Moods {
     pub shares_after: Duration,
     /// The app's own posts come as events before the call is answered.
     pub echo_first: bool,
+    /// Messages under another name can't be deleted.
+    pub impersonated_stay: bool,
     /// `edit_window_closed` for every edit.
     pub edits_closed: bool,
 }

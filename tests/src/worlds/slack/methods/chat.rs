@@ -71,6 +71,10 @@ pub(in super::super) fn update(call: &mut Call<'_>) -> Done {
 pub(in super::super) fn delete(call: &mut Call<'_>) -> Done {
     call.scope("chat:write")?;
     let (channel, ts) = own(call, "cant_delete_message")?;
+    let named = call.state.channels[&channel].messages[&ts].body.contains_key("username");
+    if named && call.state.moods.impersonated_stay {
+        return no("cant_delete_message");
+    }
     call.state.delete(&channel, &ts);
     Ok(json!({ "channel": channel, "ts": ts }))
 }

@@ -12,12 +12,15 @@ pub(in super::super) fn address(call: &mut Call<'_>) -> Done {
     let name = call.need("filename")?;
     let Some(length) = call.number("length")? else { return bad("missing required field: length") };
     if length <= 0 {
-        return bad("must be more than 0 [json-pointer:/length]");
+        return no("missing_argument");
     }
     if length > 1024 * 1024 * 1024 {
         return no("file_upload_size_restricted");
     }
     let (alt, team, user) = (call.text("alt_txt")?, call.team(), call.user());
+    if alt.as_ref().is_some_and(|alt| alt.chars().count() > 1000) {
+        return no("alt_txt_too_large");
+    }
     let file = call.state.new_file(&team, &user, &name, length as usize);
     if let Some(known) = call.state.files.get_mut(&file) {
         known.alt = alt;
