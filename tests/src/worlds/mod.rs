@@ -9,6 +9,7 @@ mod hook;
 mod irc;
 mod local;
 mod sessions;
+pub mod slack;
 mod store;
 mod town;
 
