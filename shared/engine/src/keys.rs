@@ -176,6 +176,11 @@ pub(crate) fn hosted_key(room: &RoomRef, message: &MessageKey) -> Key {
     key(hosted_partition(room), join(&["key", message.as_str()]))
 }
 
+/// Where the answer to a request is kept that is to be done once.
+pub(crate) fn once(owner_id: &OwnerId, asked: &str, id: &str) -> Key {
+    key(join(&["once", owner_id.as_str(), &digest(&[asked, id])]), SELF)
+}
+
 /// A short id made of everything that makes it what it is: the first 100 bits of SHA-256 over the parts, in base32.
 pub(crate) fn digest(parts: &[&str]) -> String {
     let hash = Sha256::digest(join(parts).as_bytes());

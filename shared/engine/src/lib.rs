@@ -17,6 +17,7 @@ mod hosted;
 mod ingest;
 pub mod keys;
 mod link;
+mod once;
 mod plan;
 mod pump;
 mod recent;
@@ -41,6 +42,7 @@ pub use failed::{Failed, Letter};
 pub use hosted::Entry;
 pub use ingest::problem;
 pub use link::{LinkError, Linked, Network};
+pub use once::{Answered, Once, Ticket};
 pub use pump::Pump;
 
 /// The engine: one value that every role shares. Cheap to clone.

@@ -42,6 +42,11 @@ pub(crate) fn document(response: http::Response<Bytes>) -> Response {
     response
 }
 
+/// An answer with that body, and the headers that every answer has.
+pub(crate) fn plain(body: impl Into<Bytes>) -> Response {
+    document(http::Response::new(body.into()))
+}
+
 fn html(page: String, status: StatusCode, policy: &HeaderValue) -> Response {
     let mut response = document(http::Response::new(Bytes::from(page)));
     *response.status_mut() = status;
