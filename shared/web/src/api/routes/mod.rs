@@ -4,6 +4,7 @@
 pub(super) mod accounts;
 pub(super) mod deliveries;
 pub(super) mod events;
+pub(super) mod finding;
 pub(super) mod invitations;
 pub(super) mod keys;
 pub(super) mod map;
