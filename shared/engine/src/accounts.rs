@@ -4,15 +4,15 @@
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
 
-use sameroom_model::{Account, AccountId, AccountState, Identity, Opened, OwnerId, Sealed, Secrets, Timestamp};
-use sameroom_platforms::{Draft, Platform, by_name};
+use sameroom_model::{Account, AccountId, AccountState, Identity, Opened, OwnerId, Place, Sealed, Secrets, Timestamp};
+use sameroom_platforms::{Draft, Platform};
 
 use crate::changes::ChangeKind;
 use crate::ports::{Commit, CommitError, Unavailable, When, Write};
-use crate::{Engine, keys, rows};
+use crate::{Engine, keys, platform, rows, tenants};
 
 /// How long an opened account is used without looking again.
-const FRESH_MS: i64 = 60_000;
+pub(crate) const FRESH_MS: i64 = 60_000;
 
 /// Opened accounts by id, with the time they were read.
 #[derive(Default)]
@@ -35,6 +35,12 @@ impl Engine {
     /// Adds an account, or brings an existing one up to date: settings are replaced, secrets that are given are
     /// replaced, others kept.
     pub async fn add_account(&self, owner: &OwnerId, draft: &Draft) -> Result<Account, Unavailable> {
+        // A place has one installation, whatever it is called by now.
+        if let Some((_, Some(known))) = self.holder(&draft.place).await?
+            && known.owner == *owner
+        {
+            return self.add_account_as(known.id, owner, draft).await;
+        }
         let id = account_id(draft.platform, &draft.endpoint, &draft.identity.name);
         let theirs = self.account(&id).await?.is_some_and(|known| known.owner != *owner);
         // Somebody else has the same account of their own: this is another one, with its own secrets (promise 6).
@@ -71,13 +77,16 @@ impl Engine {
                 unknown: known.map(|known| known.unknown.clone()).unwrap_or_default(),
             };
             account.secrets = self.seal(&account, &secrets).await?;
-            let commit = Commit {
-                writes: vec![
-                    rows::put(keys::account(&id), &account, None, rows::unchanged(kept.as_ref())),
-                    rows::put(keys::owner_account(&account.owner, &id), &(), None, When::Always),
-                ],
-                ..Commit::default()
-            };
+            let mut writes = vec![
+                rows::put(keys::account(&id), &account, None, rows::unchanged(kept.as_ref())),
+                rows::put(keys::owner_account(&account.owner, &id), &(), None, When::Always),
+            ];
+            if let Some(why) = self.taken(owner, &account.place).await? {
+                return Err(Unavailable::new(why));
+            }
+            let holder = self.holder(&account.place).await?.map(|(kept, _)| kept);
+            writes.extend(Self::settle_in(&id, &account.place, holder.as_ref()));
+            let commit = Commit { writes, ..Commit::default() };
             match self.inner.store.commit(commit).await {
                 Ok(_) => {
                     self.forget(&id);
@@ -148,9 +157,16 @@ impl Engine {
             return Ok(Some(open.clone()));
         }
         let Some(kept) = rows::load::<Account>(&*self.inner.store, &keys::account(id)).await? else { return Ok(None) };
-        let Some(platform) = by_name(&kept.value.platform) else { return Ok(None) };
+        let Some(platform) = platform(&kept.value.platform) else { return Ok(None) };
         let secrets = self.unseal(&kept.value).await?;
-        let open = Arc::new(Open { platform, opened: Opened { account: kept.value, secrets } });
+        let mut opened = Opened { account: kept.value, secrets };
+        if let Place::Installed { app, .. } = &opened.account.place
+            && let Some(app) = rows::load::<Account>(&*self.inner.store, &keys::account(app)).await?
+        {
+            let secrets = self.unseal(&app.value).await?;
+            opened = tenants::share(&Opened { account: app.value, secrets }, opened);
+        }
+        let open = Arc::new(Open { platform, opened });
         if let Ok(mut cache) = self.inner.accounts.opened.write() {
             cache.insert(id.clone(), (now, open.clone()));
         }
@@ -177,9 +193,42 @@ impl Engine {
         }
     }
 
+    /// Drops an account from the cache, and its installations, which share what it has.
     pub(crate) fn forget(&self, id: &AccountId) {
         if let Ok(mut cache) = self.inner.accounts.opened.write() {
             cache.remove(id);
+            cache.retain(|_, (_, open)| {
+                !matches!(&open.opened.account.place, Place::Installed { app, .. } if app == id)
+            });
+        }
+        self.forget_tenants(id);
+    }
+
+    /// Changes an account and its secrets in one commit. `Ok(None)`: it is gone. Nothing is written where the change
+    /// refuses.
+    pub(crate) async fn change_secrets<E>(
+        &self,
+        id: &AccountId,
+        change: impl Fn(&mut Account, &mut Secrets) -> Result<(), E>,
+    ) -> Result<Option<Result<Account, E>>, Unavailable> {
+        loop {
+            let key = keys::account(id);
+            let Some(mut kept) = rows::load::<Account>(&*self.inner.store, &key).await? else { return Ok(None) };
+            let mut secrets = self.unseal(&kept.value).await?;
+            if let Err(e) = change(&mut kept.value, &mut secrets) {
+                return Ok(Some(Err(e)));
+            }
+            kept.value.secrets = self.seal(&kept.value, &secrets).await?;
+            let writes = vec![rows::put(key, &kept.value, None, When::Version(kept.version))];
+            match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
+                Ok(_) => {
+                    self.forget(id);
+                    self.changed();
+                    return Ok(Some(Ok(kept.value)));
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
         }
     }
 

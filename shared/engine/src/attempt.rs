@@ -63,10 +63,13 @@ impl Engine {
             self.commit_always(Commit { tally, ..Commit::default() }).await?;
         }
         failpoint("pre_post");
+        let ready = self.ready(&open, delivery).await?;
         match capabilities.carrier {
-            Carrier::Http => self.post(&open, delivery, copy).await.map(Begun::Over),
-            Carrier::Session => Ok(Begun::Held(self.inner.wire.session(&open.opened.account, delivery.clone()))),
-            Carrier::Hosted => Ok(Begun::Over(verdict(self.host(delivery).await?))),
+            Carrier::Http => self.post(open.clone(), &ready.delivery, copy).await.map(Begun::Over),
+            Carrier::Session => {
+                Ok(Begun::Held(self.inner.wire.session(&open.opened.account, ready.delivery.into_owned())))
+            }
+            Carrier::Hosted => Ok(Begun::Over(verdict(self.host(&ready.delivery).await?))),
         }
     }
 
@@ -79,32 +82,45 @@ impl Engine {
         }))
     }
 
-    async fn post(&self, open: &Arc<Open>, delivery: &Delivery, mut copy: Copy) -> Result<Verdict, Unavailable> {
-        let Open { platform, opened } = &**open;
-        let requests = match platform.render(opened, delivery, self.inner.clock.now()) {
-            Ok(requests) => requests,
-            Err(outcome) => return Ok(verdict(outcome)),
-        };
-        let total = requests.len();
-        for (i, request) in requests.into_iter().enumerate().skip(copy.parts) {
-            match self.exchange(*platform, opened, delivery, i, request).await {
-                Outcome::Done { keys } => {
-                    copy.keys.extend(keys);
-                    copy.parts += 1;
-                    failpoint("post_post");
-                    if i + 1 < total {
-                        // So that a crash between two parts resumes at the next one (fault F5).
-                        let writes = self.note_copy(delivery, &copy);
-                        self.commit_always(Commit { writes, ..Commit::default() }).await?;
+    async fn post(&self, open: Arc<Open>, delivery: &Delivery, mut copy: Copy) -> Result<Verdict, Unavailable> {
+        let mut open = self.fresh(&open).await?;
+        let mut renewed = false;
+        'made: loop {
+            let Open { platform, opened } = &*open;
+            let requests = match platform.render(opened, delivery, self.inner.clock.now()) {
+                Ok(requests) => requests,
+                Err(outcome) => return Ok(verdict(outcome)),
+            };
+            let total = requests.len();
+            for (i, request) in requests.into_iter().enumerate().skip(copy.parts) {
+                match self.exchange(*platform, opened, delivery, i, request).await {
+                    Ok(Outcome::Done { keys }) => {
+                        copy.keys.extend(keys);
+                        copy.parts += 1;
+                        failpoint("post_post");
+                        if i + 1 < total {
+                            // So that a crash between two parts resumes at the next one (fault F5).
+                            let writes = self.note_copy(delivery, &copy);
+                            self.commit_always(Commit { writes, ..Commit::default() }).await?;
+                        }
                     }
+                    Err(ended) if !renewed => match self.renew(&open, ended).await? {
+                        // What is left is made again from its start, with the new secrets.
+                        Ok(again) => {
+                            (open, renewed) = (again, true);
+                            continue 'made;
+                        }
+                        Err(outcome) => return Ok(Verdict::Failed(outcome)),
+                    },
+                    Ok(outcome) | Err(outcome) => return Ok(Verdict::Failed(outcome)),
                 }
-                outcome => return Ok(Verdict::Failed(outcome)),
             }
+            copy.whole = true;
+            return Ok(Verdict::Done(copy));
         }
-        copy.whole = true;
-        Ok(Verdict::Done(copy))
     }
 
+    /// Makes one part. `Err`: the account's secrets have ended; what that means where they can't be renewed.
     async fn exchange(
         &self,
         platform: &dyn Platform,
@@ -112,19 +128,20 @@ impl Engine {
         delivery: &Delivery,
         part: usize,
         request: http::Request<bytes::Bytes>,
-    ) -> Outcome {
+    ) -> Result<Outcome, Outcome> {
         let (mut request, mut memo) = (request, String::new());
         for _ in 0..TURNS_MAX {
             let response = match self.inner.wire.http(&opened.account, request).await {
                 Ok(response) => response,
-                Err(e) => return no_answer(e),
+                Err(e) => return Ok(no_answer(e)),
             };
             match platform.settle(opened, delivery, part, &memo, &response, self.inner.clock.now()) {
-                Turn::Over(outcome) | Turn::Renew(outcome) => return outcome,
+                Turn::Over(outcome) => return Ok(outcome),
+                Turn::Renew(outcome) => return Err(outcome),
                 Turn::Then { request: next, memo: noted } => (request, memo) = (*next, noted),
             }
         }
-        Outcome::refused("one message took too many requests")
+        Ok(Outcome::refused("one message took too many requests"))
     }
 
     /// Fills in what the delivery refers to in the target room. `false`: it changes a copy that is not there.

@@ -32,6 +32,12 @@ pub struct Config {
     pub history_max: u64,
     /// A hosted room's history: none older than this.
     pub history_keep: Duration,
+    /// Where this Sameroom is reached from outside, without a slash at its end. `None`: files that only an account may
+    /// read are given by their platform's own address.
+    pub public_url: Option<String>,
+    /// Whether `@name` written elsewhere becomes a mention of the one person of that name, where the target has
+    /// mentions and the person is known there.
+    pub mention_by_name: bool,
 }
 
 impl Default for Config {
@@ -51,6 +57,8 @@ impl Default for Config {
             echo_limit: 3,
             history_max: 200,
             history_keep: Duration::from_hours(24),
+            public_url: None,
+            mention_by_name: true,
         }
     }
 }

@@ -46,6 +46,9 @@ pub struct Letter {
     /// For a job: the queue that it was on, and its group there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub job: Option<(QueueName, String)>,
+    /// Whether a held connection was told it, so that it bears no signature.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub told: bool,
 }
 
 impl Engine {
@@ -100,10 +103,16 @@ impl Engine {
         let Some(open) = self.open(&letter.account).await? else {
             return Ok(Err(format!("the account {} is gone", letter.account)));
         };
-        match open.platform.receive(&open.opened, &request, letter.at) {
+        let read = if letter.told {
+            open.platform.overhear(&open.opened, request.body(), letter.at)
+        } else {
+            open.platform.receive(&open.opened, &request, letter.at)
+        };
+        match read {
             Err(e) => Ok(Err(e.to_string())),
             Ok(webhook) => {
-                let sends = webhook.events.iter().map(crate::ingest::job).collect();
+                let heard = self.route(&open, webhook).await?;
+                let sends = heard.events.iter().map(crate::ingest::job).collect();
                 let writes = vec![Write::Delete { key, when: When::Always }];
                 self.commit_always(Commit { writes, sends, ..Commit::default() }).await?;
                 Ok(Ok(true))
@@ -183,6 +192,7 @@ impl Engine {
                 headers: Vec::new(),
                 body,
                 job: Some((queue, group.to_owned())),
+                told: false,
             },
         ))
     }
@@ -212,6 +222,7 @@ impl Engine {
         owner: &OwnerId,
         account: &AccountId,
         request: &http::Request<Bytes>,
+        told: bool,
         why: &str,
     ) -> Write {
         self.keep(
@@ -229,6 +240,7 @@ impl Engine {
                     .collect(),
                 body: data_encoding::BASE64.encode(request.body()),
                 job: None,
+                told,
             },
         )
     }

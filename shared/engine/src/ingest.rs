@@ -7,13 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use sameroom_model::{Account, AccountId, AccountState, Event, Identity, Job, Opened, OwnerId, Place, Sealed, Secrets};
-use sameroom_platforms::{Carrier, Rejected, by_name};
+use sameroom_platforms::{Carrier, Rejected};
 use serde_json::json;
 
 use crate::accounts::Open;
 use crate::hosted::Refusal;
-use crate::ports::{Commit, CommitError, NewJob, QueueName, Unavailable};
-use crate::{Engine, keys, rows};
+use crate::ports::{Commit, CommitError, NewJob, QueueName, Unavailable, Write};
+use crate::tenants::Heard;
+use crate::{Engine, keys, platform as known_platform, rows};
 
 /// Intake is slowed by at most this much per request.
 const SLOW_MAX: Duration = Duration::from_secs(1);
@@ -37,15 +38,49 @@ impl Engine {
         if lag > self.inner.config.lag_slow {
             tokio::time::sleep(slowness(lag)).await;
         }
-        self.accept(events).await
+        self.accept(events, Vec::new()).await
     }
 
-    async fn accept(&self, events: &[Event]) -> Result<(), Unavailable> {
-        if events.is_empty() {
+    /// Takes in what an account's held connection was told in the form of a webhook's body. Once this returns without
+    /// error its events are durable.
+    pub async fn told(&self, account: &AccountId, body: &Bytes) -> Result<(), Unavailable> {
+        let lag = self.inner.store.lag(QueueName::Events);
+        if lag > self.inner.config.lag_slow {
+            tokio::time::sleep(slowness(lag)).await;
+        }
+        let Some(open) = self.open(account).await? else { return Ok(()) };
+        match open.platform.overhear(&open.opened, body, self.inner.clock.now()) {
+            Ok(webhook) => {
+                let heard = self.route(&open, webhook).await?;
+                self.hear(heard).await
+            }
+            Err(Rejected::Undecodable(why)) => {
+                self.keep_letter(&open, &http::Request::new(body.clone()), true, &why).await.map(drop)
+            }
+            Err(e) => {
+                tracing::warn!(%account, error = %e, "what a connection was told can't be read; it is left out");
+                Ok(())
+            }
+        }
+    }
+
+    /// Makes durable what was heard: its events and what it tells of people first, then how the account fares.
+    async fn hear(&self, heard: Heard) -> Result<(), Unavailable> {
+        let Some(account) = heard.account else { return Ok(()) };
+        let writes = self.learn(&account, &heard.learned);
+        self.accept(&heard.events, writes).await?;
+        match heard.state {
+            Some(state) => self.set_state(&account, state).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
+    async fn accept(&self, events: &[Event], writes: Vec<Write>) -> Result<(), Unavailable> {
+        if events.is_empty() && writes.is_empty() {
             return Ok(());
         }
         let sends = events.iter().map(job).collect();
-        match self.inner.store.commit(Commit { sends, ..Commit::default() }).await {
+        match self.inner.store.commit(Commit { sends, writes, ..Commit::default() }).await {
             Ok(_) => Ok(()),
             Err(CommitError::Conflict) => Err(Unavailable::new("a commit without condition conflicted")),
             Err(CommitError::Unavailable(e)) => Err(e),
@@ -62,14 +97,14 @@ impl Engine {
         let open = self.open(account).await?.filter(|open| open.platform.about().name == platform);
         let Some(open) = open else {
             // The same work and the same answer as for a bad signature, so that nobody learns which accounts exist.
-            if let Some(platform) = by_name(platform) {
+            if let Some(platform) = known_platform(platform) {
                 let _ = platform.receive(&decoy(account), &request, now);
             }
             return Ok(rejected(&Rejected::Unauthorized));
         };
-        let webhook = match open.platform.receive(&open.opened, &request, now) {
+        let mut webhook = match open.platform.receive(&open.opened, &request, now) {
             Ok(webhook) => webhook,
-            Err(Rejected::Undecodable(why)) => return self.keep_letter(&open, &request, &why).await,
+            Err(Rejected::Undecodable(why)) => return self.keep_letter(&open, &request, false, &why).await,
             Err(e) => return Ok(rejected(&e)),
         };
         if open.platform.about().capabilities.carrier == Carrier::Hosted {
@@ -78,24 +113,27 @@ impl Engine {
                     return Ok(refused(refusal));
                 }
             }
-        } else {
-            self.accept(&webhook.events).await?;
+            if let Some(state) = webhook.state {
+                self.set_state(account, state).await?;
+            }
+            return Ok(webhook.reply);
         }
-        if let Some(state) = webhook.state {
-            self.set_state(account, state).await?;
-        }
-        Ok(webhook.reply)
+        let reply = std::mem::take(&mut webhook.reply);
+        let heard = self.route(&open, webhook).await?;
+        self.hear(heard).await?;
+        Ok(reply)
     }
 
     async fn keep_letter(
         &self,
         open: &Open,
         request: &http::Request<Bytes>,
+        told: bool,
         why: &str,
     ) -> Result<Response<Bytes>, Unavailable> {
         let account = &open.opened.account;
         tracing::warn!(account = %account.id, why, "a request was proven but not understood; it is kept whole");
-        let writes = vec![self.letter(&account.owner, &account.id, request, why)];
+        let writes = vec![self.letter(&account.owner, &account.id, request, told, why)];
         self.commit_always(Commit { writes, ..Commit::default() }).await?;
         let mut response = Response::new(Bytes::from(json!({ "kept": why }).to_string()));
         *response.status_mut() = StatusCode::ACCEPTED;

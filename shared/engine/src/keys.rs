@@ -2,7 +2,8 @@
 //! and a `/` or `%` within one is escaped (threat T5).
 
 use sameroom_model::{
-    AccountId, DeliveryId, EventId, GuestId, KeyId, Lane, MessageKey, OwnerId, PortalId, RoomRef, Timestamp, TubeId,
+    AccountId, DeliveryId, EventId, GuestId, KeyId, Lane, MessageKey, OwnerId, PortalId, RoomKey, RoomRef, Timestamp,
+    TubeId,
 };
 use sha2::{Digest, Sha256};
 
@@ -18,6 +19,10 @@ pub(crate) const LANE: &str = "lane/";
 pub(crate) const ROOM: &str = "room/";
 /// Sort keys of an owner's accounts begin so.
 pub(crate) const ACCOUNT: &str = "account/";
+/// Sort keys of the rooms that an account can see begin so.
+pub(crate) const LISTING: &str = "listing/";
+/// Sort keys of the people that an account knows begin so.
+pub(crate) const WHO_USER: &str = "who/user/";
 /// Sort keys of a hosted room's entries begin so.
 pub(crate) const ENTRY: &str = "entry/";
 
@@ -66,6 +71,41 @@ pub(crate) fn account(id: &AccountId) -> Key {
 
 pub(crate) fn account_room(room: &RoomRef) -> Key {
     key(join(&["account", room.account.as_str()]), join(&["room", room.key.as_str()]))
+}
+
+/// Which installation of an app a tenant of the platform's is.
+pub(crate) fn tenant(app: &AccountId, tenant: &str) -> Key {
+    key(join(&["tenant", app.as_str(), tenant]), SELF)
+}
+
+/// What is known of a person, room or group of an account.
+pub(crate) fn who(account: &AccountId, kind: &str, of: &str) -> Key {
+    key(join(&["account", account.as_str()]), join(&["who", kind, of]))
+}
+
+/// Where it is kept when an account's rooms were listed.
+pub(crate) fn listed(account: &AccountId) -> Key {
+    key(join(&["account", account.as_str()]), "listed")
+}
+
+/// A room that an account can see; `folded` orders them for people.
+pub(crate) fn listing(account: &AccountId, folded: &str, room: &RoomKey) -> Key {
+    key(join(&["account", account.as_str()]), join(&["listing", folded, room.as_str()]))
+}
+
+/// An onboarding under way. Its owner is part of where it is, so that nobody else finds it.
+pub(crate) fn onboarding(owner: &OwnerId, id: &str) -> Key {
+    key(join(&["onboarding", owner.as_str(), id]), SELF)
+}
+
+/// Which onboarding a browser comes back to, by the hash of its state.
+pub(crate) fn onboarding_state(state: &str) -> Key {
+    key(join(&["onboarding-state", &hash(state)]), SELF)
+}
+
+/// A file that is handed out, by the hash of its token.
+pub(crate) fn file(token: &str) -> Key {
+    key(join(&["file", &hash(token)]), SELF)
 }
 
 pub(crate) fn owner(id: &OwnerId) -> String {
@@ -140,6 +180,11 @@ pub(crate) fn lane_of(group: &str) -> Option<Lane> {
 
 fn split(joined: &str) -> Vec<String> {
     joined.split('/').map(|part| part.replace("%2F", "/").replace("%25", "%")).collect()
+}
+
+/// The last part of a joined key.
+pub(crate) fn last_part(joined: &str) -> Option<String> {
+    split(joined).pop()
 }
 
 /// The dedup id of an event.
@@ -250,6 +295,13 @@ pub(crate) fn change_sort(seq: u64) -> String {
 /// What a secret is known by: SHA-256 in base64url.
 pub(crate) fn secret_hash(secret: &str) -> String {
     data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(secret.as_bytes()))
+}
+
+/// What a random token is found by: who reads the store learns none.
+pub(crate) fn hash(token: &str) -> String {
+    let mut text = data_encoding::BASE32_NOPAD.encode(&Sha256::digest(token.as_bytes()));
+    text.make_ascii_lowercase();
+    text
 }
 
 /// A short id made of everything that makes it what it is: the first 100 bits of SHA-256 over the parts, in base32.

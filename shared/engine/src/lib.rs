@@ -7,6 +7,7 @@ pub mod ports;
 
 mod accounts;
 mod api_keys;
+mod ask;
 mod attempt;
 mod breaker;
 mod changes;
@@ -15,6 +16,7 @@ mod copies;
 mod deliver;
 mod failed;
 pub mod failpoint;
+mod files;
 mod hosted;
 mod ingest;
 mod joining;
@@ -25,30 +27,45 @@ mod once;
 mod moving;
 mod owners;
 mod page;
+mod mentions;
+mod onboarding;
+mod people;
 mod plan;
 mod portals;
 mod pump;
+mod random;
 mod recent;
 mod relay;
 mod removal;
+mod renewal;
 mod retry;
+mod rooms;
 mod rows;
 mod show;
 mod tokens;
 mod tube_rows;
 mod tubes;
+mod tenants;
+#[cfg(test)]
+mod testing;
 
 use std::sync::Arc;
 
+use sameroom_platforms::Platform;
 use tokio::sync::watch;
 
 use accounts::Accounts;
 use api_keys::Proofs;
 use breaker::Breaker;
 use changes::Changes;
+use files::Memory;
 use hosted::Followers;
+use people::People;
 use ports::{Clock, Store, Vault, Wire};
 use recent::Recent;
+use renewal::Renewals;
+use rooms::Listings;
+use tenants::Tenants;
 
 pub use accounts::account_id;
 pub use api_keys::KEY_PREFIX;
@@ -68,6 +85,10 @@ pub use portals::Revoked;
 pub use pump::Pump;
 pub use removal::Impact;
 pub use tubes::{Made, OwnSide, Side, TubeView};
+pub use files::FileError;
+pub use onboarding::{Asked, OnboardError, Onboarding, Question, Status};
+pub use people::Known;
+pub use rooms::{Listed, Refreshed, RoomsError};
 
 /// The engine: one value that every role shares. Cheap to clone.
 #[derive(Clone)]
@@ -85,6 +106,11 @@ struct Inner {
     breaker: Breaker,
     recent: Recent,
     followers: Followers,
+    tenants: Tenants,
+    people: People,
+    renewals: Renewals,
+    files: Memory,
+    listings: Listings,
     changes: watch::Sender<u64>,
     told: Changes,
     proofs: Proofs,
@@ -110,6 +136,11 @@ impl Engine {
                 accounts: Accounts::default(),
                 recent: Recent::default(),
                 followers: Followers::default(),
+                tenants: Tenants::default(),
+                people: People::default(),
+                renewals: Renewals::default(),
+                files: Memory::default(),
+                listings: Listings::default(),
                 changes: watch::channel(0).0,
                 told: Changes::default(),
                 proofs: Proofs::default(),
@@ -147,4 +178,13 @@ impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Engine").finish_non_exhaustive()
     }
+}
+
+/// The platform of that name.
+pub(crate) fn platform(name: &str) -> Option<&'static dyn Platform> {
+    #[cfg(test)]
+    if name == testing::TOY {
+        return Some(&testing::Toy);
+    }
+    sameroom_platforms::by_name(name)
 }

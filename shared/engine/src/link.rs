@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::changes::ChangeKind;
 use crate::owners::version;
 use crate::ports::{Commit, CommitError, Key, Row, Unavailable, When};
+use crate::rooms::RoomsError;
 use crate::tube_rows::{self, Label, Line};
 use crate::{Engine, keys, rows};
 
@@ -30,6 +31,9 @@ pub enum LinkError {
     /// A room to itself.
     #[error("both ends are the same room, {0}; give two different rooms")]
     SameRoom(String),
+    /// A room that its account can't enter; a sentence.
+    #[error("the room {0} can't be entered: {1}")]
+    Closed(String, String),
     /// A room that nobody added.
     #[error("the room {0} is not known; add its account and the room first")]
     UnknownRoom(String),
@@ -186,9 +190,20 @@ impl Engine {
         if a.at == b.at {
             return Err(LinkError::SameRoom(a.name.clone()));
         }
+        let mut entered = false;
         loop {
             if let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&tube_id(&a.at, &b.at))).await? {
                 return Ok(Linked { tube: kept.value, new: false });
+            }
+            if !entered {
+                for room in &known {
+                    match self.enter(&room.at).await {
+                        Ok(()) => {}
+                        Err(RoomsError::Unavailable(e)) => return Err(e.into()),
+                        Err(e) => return Err(LinkError::Closed(room.name.clone(), e.to_string())),
+                    }
+                }
+                entered = true;
             }
             let mut commit = Commit::default();
             let line = self.plan_tube(owners, [a, b], made_by.clone(), None, &mut commit).await?;

@@ -284,6 +284,21 @@ pub trait Wire: Send + Sync + 'static {
     /// Sends one HTTP request for an account and reads the whole answer, within the adapter's limits of time and size.
     async fn http(&self, account: &Account, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer>;
 
+    /// Likewise for a file: reads an answer of up to `max` bytes, and takes its time for it. Redirects are followed, a
+    /// few, each within the adapter's rules; nothing that proves who we are goes to another site.
+    async fn download(
+        &self,
+        account: &Account,
+        request: http::Request<Bytes>,
+        max: u64,
+    ) -> Result<http::Response<Bytes>, NoAnswer> {
+        let response = self.http(account, request).await?;
+        if response.body().len() as u64 > max {
+            return Err(NoAnswer::Broken(format!("the answer is longer than {max} bytes")));
+        }
+        Ok(response)
+    }
+
     /// Hands a delivery to its account's held connection. The outcome comes when there is one; a receiver that ends
     /// without an outcome means that the connection's holder ended, and the delivery may or may not have had its
     /// effect. Deliveries handed over one after the other are made in that order.

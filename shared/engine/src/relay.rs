@@ -169,7 +169,7 @@ impl Engine {
 impl Run<'_> {
     async fn relay(&mut self, group: &str, job: Leased) -> Result<(), Unavailable> {
         let engine = self.engine;
-        let Some(event) = decode(&job) else {
+        let Some(mut event) = decode(&job) else {
             return self.give_up(group, job.receipt, &job.body, UNREADABLE).await;
         };
         if !matches!(&event.kind, EventKind::Posted(message) if message.reply_to.is_none() && message.thread.is_none())
@@ -181,6 +181,9 @@ impl Run<'_> {
             return self.filter(&job);
         }
         let view = engine.view(&event.room).await?;
+        if !view.tubes.is_empty() {
+            engine.complete(&mut event).await?;
+        }
         let owed = engine.owed(&event, &view).await?;
         // Only now: the notices say what the room was called before.
         if let EventKind::Renamed(name) = &event.kind {
