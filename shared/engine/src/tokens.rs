@@ -26,6 +26,17 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The key of a room that is to live here: 256 random bits in base64url. Whoever has it may come in.
+    pub fn room_token(&self) -> Result<SecretString, Unavailable> {
+        let mut bytes = [0; BYTES];
+        self.inner.vault.random(&mut bytes)?;
+        let token = data_encoding::BASE64URL_NOPAD.encode(&bytes);
+        bytes.fill(0);
+        Ok(token.into())
+    }
+}
+
 /// Whether a text has the form of a token, its checksum included: what is mistyped never gets as far as the store.
 pub(crate) fn well_formed(prefix: &str, token: &str) -> bool {
     let Some(rest) = token.strip_prefix(prefix) else { return false };

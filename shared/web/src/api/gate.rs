@@ -13,10 +13,10 @@ use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use sameroom_model::{Caller, Scope};
 use secrecy::SecretString;
-use utoipa::openapi::{OpenApi, PathItem, path::Operation};
+use serde_json::Value;
 
 use super::problem::{Kind, Problem};
-use super::{PREFIX, SECURITY, once};
+use super::{PREFIX, SECURITY, once, openapi};
 use crate::{App, body};
 
 /// What each route needs, by method and path.
@@ -41,12 +41,10 @@ pub(crate) struct Token(pub(crate) SecretString);
 
 impl Policy {
     /// Reads it from the document.
-    pub(crate) fn of(api: &OpenApi) -> Self {
-        let needs = api.paths.paths.iter().flat_map(|(path, item)| {
-            operations(item).map(move |(method, operation)| {
-                let needs = Needs { scope: scope(operation), body: operation.request_body.is_some() };
-                ((method, path.clone()), needs)
-            })
+    pub(crate) fn of(document: &Value) -> Self {
+        let needs = openapi::operations(document).filter_map(|(method, path, operation)| {
+            let needs = Needs { scope: scope(operation), body: operation.get("requestBody").is_some() };
+            Some(((method.parse().ok()?, path.clone()), needs))
         });
         Self(needs.collect())
     }
@@ -112,7 +110,10 @@ async fn pass(app: &App, mut request: Request, next: Next, route: &str, needs: N
         }
         let mut request = checked(request, needs).await?;
         request.extensions_mut().insert(By(caller.clone()));
-        if *request.method() == Method::POST { once::run(app, &caller, route, request, next).await } else { Ok(next.run(request).await) }
+        match *request.method() {
+            Method::POST => once::run(app, &caller, route, request, next).await,
+            _ => Ok(next.run(request).await),
+        }
     };
     let mut response = answered.await.unwrap_or_else(IntoResponse::into_response);
     verdict.write(response.headers_mut());
@@ -163,24 +164,10 @@ fn too_many(wait: u64) -> Problem {
     Problem::new(Kind::TooMany, detail).retry_after(wait.max(1))
 }
 
-/// The operations of a path.
-pub(crate) fn operations(item: &PathItem) -> impl Iterator<Item = (Method, &Operation)> {
-    [
-        (Method::GET, &item.get),
-        (Method::POST, &item.post),
-        (Method::PUT, &item.put),
-        (Method::PATCH, &item.patch),
-        (Method::DELETE, &item.delete),
-    ]
-    .into_iter()
-    .filter_map(|(method, operation)| Some((method, operation.as_ref()?)))
-}
-
-/// The scope that an operation declares.
-fn scope(operation: &Operation) -> Option<Scope> {
-    // A security requirement is a map from scheme to scopes; it shows what is in it by its JSON alone.
-    let declared = serde_json::to_value(&operation.security).unwrap_or_default();
-    match declared.as_array() {
+/// The scope that an operation declares: none where its security is declared to be none, and an admin's where nothing is
+/// declared.
+fn scope(operation: &Value) -> Option<Scope> {
+    match operation["security"].as_array() {
         None => Some(Scope::Admin),
         Some(all) if all.iter().all(|one| one.as_object().is_some_and(serde_json::Map::is_empty)) => None,
         Some(all) => {

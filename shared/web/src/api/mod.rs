@@ -13,8 +13,6 @@ mod problem;
 mod request_id;
 mod routes;
 mod shapes;
-#[cfg(test)]
-mod tests;
 
 use axum::Router;
 use axum::middleware;
@@ -25,6 +23,7 @@ use http::HeaderValue;
 
 pub use limit::{Rate, RateLimits};
 pub use routes::onboardings::RETURN;
+pub(crate) use routes::onboardings::returned;
 
 use crate::App;
 use gate::Policy;
