@@ -41,6 +41,8 @@ macro_rules! stories {
 mod crossing;
 mod faults;
 mod lanes;
+mod owners;
+mod portals;
 mod promise_1_accept;
 mod promise_2_order;
 mod promise_3_delivery;
@@ -50,3 +52,4 @@ mod promise_6_consent;
 mod promise_7_no_text_at_rest;
 mod simulation;
 mod store_contract;
+mod tubes;

@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use sameroom_model::{Account, AccountId, AccountState, Identity, Opened, OwnerId, Place, Sealed, Secrets, Timestamp};
 use sameroom_platforms::{Draft, Platform};
 
+use crate::changes::ChangeKind;
 use crate::ports::{Commit, CommitError, Key, Unavailable, When, Write};
 use crate::{Engine, keys, platform, rows, tenants};
 
@@ -95,6 +96,7 @@ impl Engine {
                 Ok(_) => {
                     self.forget(&id);
                     self.changed();
+                    self.announce(owner, ChangeKind::AccountChanged, id.as_str());
                     return Ok(account);
                 }
                 Err(CommitError::Conflict) => {}
@@ -204,6 +206,7 @@ impl Engine {
             match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
                 Ok(_) => {
                     self.forget(id);
+                    self.announce(&kept.value.owner, ChangeKind::AccountChanged, id.as_str());
                     return Ok(true);
                 }
                 Err(CommitError::Conflict) => {}

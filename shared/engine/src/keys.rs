@@ -2,7 +2,10 @@
 //! and a `/` or `%` within one is escaped (threat T5).
 
 use aws_lc_rs::digest::{SHA256, digest as hash_of};
-use sameroom_model::{AccountId, DeliveryId, EventId, Lane, MessageKey, OwnerId, RoomKey, RoomRef, Timestamp, TubeId};
+use sameroom_model::{
+    AccountId, DeliveryId, EventId, GuestId, KeyId, Lane, MessageKey, OwnerId, PortalId, RoomKey, RoomRef, Timestamp,
+    TubeId,
+};
 
 use crate::ports::Key;
 
@@ -22,6 +25,19 @@ pub(crate) const LISTING: &str = "listing/";
 pub(crate) const WHO_USER: &str = "who/user/";
 /// Sort keys of a hosted room's entries begin so.
 pub(crate) const ENTRY: &str = "entry/";
+
+/// The partition of all owners.
+pub(crate) const OWNERS: &str = "owners";
+/// Sort keys of owners begin so.
+pub(crate) const OWNER: &str = "owner/";
+/// Sort keys of an owner's API keys begin so.
+pub(crate) const KEY: &str = "key/";
+/// Sort keys of an owner's Portals begin so.
+pub(crate) const PORTAL: &str = "portal/";
+/// Sort keys of a Portal's guests begin so.
+pub(crate) const GUEST: &str = "guest/";
+/// Sort keys of an owner's changes begin so.
+pub(crate) const SEQ: &str = "seq/";
 
 /// Joins parts; see the top of this file.
 pub fn join(parts: &[&str]) -> String {
@@ -111,6 +127,11 @@ pub(crate) fn owner_tube(owner_id: &OwnerId, id: &TubeId) -> Key {
     key(owner(owner_id), join(&["tube", id.as_str()]))
 }
 
+/// How a room is named in changes.
+pub fn room_id(room: &RoomRef) -> String {
+    join(&[room.account.as_str(), room.key.as_str()])
+}
+
 pub(crate) fn room_partition(room: &RoomRef) -> String {
     join(&["room", room.account.as_str(), room.key.as_str()])
 }
@@ -125,6 +146,11 @@ pub(crate) fn room_tube(room: &RoomRef, id: &TubeId) -> Key {
 
 pub(crate) fn room_seen(room: &RoomRef) -> Key {
     key(room_partition(room), "seen")
+}
+
+/// Where the answer to a request is kept that is to be done once.
+pub(crate) fn once(owner_id: &OwnerId, asked: &str, id: &str) -> Key {
+    key(join(&["once", owner_id.as_str(), &digest(&[asked, id])]), SELF)
 }
 
 pub(crate) fn lane(lane: &Lane) -> Key {
@@ -225,6 +251,57 @@ pub(crate) fn hosted_sort(seq: u64) -> String {
 
 pub(crate) fn hosted_key(room: &RoomRef, message: &MessageKey) -> Key {
     key(hosted_partition(room), join(&["key", message.as_str()]))
+}
+
+pub(crate) fn owner_row(id: &OwnerId) -> Key {
+    key(OWNERS.to_owned(), join(&["owner", id.as_str()]))
+}
+
+pub(crate) fn owner_key(owner_id: &OwnerId, id: &KeyId) -> Key {
+    key(owner(owner_id), join(&["key", id.as_str()]))
+}
+
+/// Where it is found whose an API key is, by the token's hash.
+pub(crate) fn key_hash(hash: &str) -> Key {
+    key(join(&["key", hash]), SELF)
+}
+
+pub(crate) fn owner_portal(owner_id: &OwnerId, id: &PortalId) -> Key {
+    key(owner(owner_id), join(&["portal", id.as_str()]))
+}
+
+/// Where it is found which Portal a token opens, by the token's hash.
+pub(crate) fn portal_hash(hash: &str) -> Key {
+    key(join(&["portal-token", hash]), SELF)
+}
+
+pub(crate) fn guests_partition(owner_id: &OwnerId, id: &PortalId) -> String {
+    join(&["guests", owner_id.as_str(), id.as_str()])
+}
+
+pub(crate) fn guest(owner_id: &OwnerId, portal: &PortalId, id: &GuestId) -> Key {
+    key(guests_partition(owner_id, portal), join(&["guest", id.as_str()]))
+}
+
+pub(crate) fn changes_partition(owner_id: &OwnerId) -> String {
+    join(&["change", owner_id.as_str()])
+}
+
+pub(crate) fn changes_head(owner_id: &OwnerId) -> Key {
+    key(changes_partition(owner_id), SELF)
+}
+
+pub(crate) fn change(owner_id: &OwnerId, seq: u64) -> Key {
+    key(changes_partition(owner_id), change_sort(seq))
+}
+
+pub(crate) fn change_sort(seq: u64) -> String {
+    format!("{SEQ}{seq:016}")
+}
+
+/// What a secret is known by: SHA-256 in base64url.
+pub(crate) fn secret_hash(secret: &str) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(hash_of(&SHA256, secret.as_bytes()).as_ref())
 }
 
 /// What a random token is found by: who reads the store learns none.

@@ -6,9 +6,11 @@
 pub mod ports;
 
 mod accounts;
+mod api_keys;
 mod ask;
 mod attempt;
 mod breaker;
+mod changes;
 mod config;
 mod copies;
 mod deliver;
@@ -17,21 +19,32 @@ pub mod failpoint;
 mod files;
 mod hosted;
 mod ingest;
+mod joining;
 pub mod keys;
 mod link;
+mod map;
+mod once;
+mod moving;
+mod owners;
+mod page;
 mod mentions;
 mod onboarding;
 mod people;
 mod plan;
+mod portals;
 mod pump;
 mod random;
 mod recent;
 mod relay;
+mod removal;
 mod renewal;
 mod retry;
 mod rooms;
 mod rows;
 mod show;
+mod tokens;
+mod tube_rows;
+mod tubes;
 mod tenants;
 #[cfg(test)]
 mod testing;
@@ -43,7 +56,9 @@ use sameroom_platforms::Platform;
 use tokio::sync::watch;
 
 use accounts::Accounts;
+use api_keys::Proofs;
 use breaker::Breaker;
+use changes::Changes;
 use files::Memory;
 use hosted::Followers;
 use people::People;
@@ -55,15 +70,26 @@ use tenants::Tenants;
 use views::Views;
 
 pub use accounts::account_id;
+pub use api_keys::KEY_PREFIX;
+pub use changes::{Change, ChangeKind, Following, Since};
 pub use config::Config;
 pub use failed::{Failed, Letter};
 pub use files::FileError;
 pub use hosted::Entry;
 pub use ingest::problem;
+pub use joining::{Invitation, PortalError, Used};
 pub use link::{LinkError, Linked, Network};
+pub use map::{Flow, MapRoom, MapTube, NetworkMap};
+pub use once::{Answered, Once, Ticket};
+pub use moving::Move;
+pub use owners::OwnerChange;
+pub use page::{Changed, Page};
+pub use portals::Revoked;
+pub use pump::Pump;
+pub use removal::Impact;
+pub use tubes::{Made, OwnSide, Side, TubeView};
 pub use onboarding::{Asked, OnboardError, Onboarding, Question, Status};
 pub use people::Known;
-pub use pump::Pump;
 pub use rooms::{Listed, Refreshed, RoomsError};
 
 /// The engine: one value that every role shares. Cheap to clone.
@@ -89,6 +115,8 @@ struct Inner {
     files: Memory,
     listings: Listings,
     changes: watch::Sender<u64>,
+    told: Changes,
+    proofs: Proofs,
 }
 
 impl Engine {
@@ -118,6 +146,8 @@ impl Engine {
                 files: Memory::default(),
                 listings: Listings::default(),
                 changes: watch::channel(0).0,
+                told: Changes::default(),
+                proofs: Proofs::default(),
             }),
         }
     }
@@ -142,8 +172,15 @@ impl Engine {
         &self.inner.config
     }
 
+    /// Wakes those who hold connections. See [`Engine::changes`].
     fn changed(&self) {
         self.inner.changes.send_modify(|n| *n += 1);
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
     }
 }
 

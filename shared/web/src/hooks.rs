@@ -31,7 +31,7 @@ pub(crate) async fn receive(
     let (mut parts, incoming): (_, Body) = request.into_parts();
     let bytes = match body::read(incoming).await {
         Ok(bytes) => bytes,
-        Err(response) => return page::document(response),
+        Err(trouble) => return page::document(trouble.response()),
     };
     parts.uri = below(&parts.uri);
     let request = http::Request::from_parts(parts, bytes);

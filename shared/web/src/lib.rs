@@ -1,11 +1,16 @@
-//! The HTTP face of Sameroom as one router: webhooks, the pages of hosted rooms, health and metrics. The same router
+//! The HTTP face of Sameroom as one router: webhooks, the JSON API, the pages of hosted rooms, files
+//! handed out, health and metrics. The same router
 //! serves in a Lambda and in one process; it must not know sockets, nor what a platform is.
 
+mod api;
 mod body;
+mod files;
 mod hooks;
 mod metrics;
 mod page;
 mod rooms;
+
+use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -13,6 +18,7 @@ use axum::routing::{get, post};
 use http::StatusCode;
 use sameroom_engine::{Engine, problem};
 
+pub use api::{RETURN, Rate, RateLimits};
 pub use rooms::LOCAL_ACCOUNT;
 
 /// The longest body that is read, in bytes.
@@ -24,23 +30,45 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     /// Lines that the first page of a newcomer shows: what to try next.
     pub(crate) hint: Option<Vec<String>>,
+    /// What the API holds.
+    pub(crate) api: Arc<api::Api>,
+}
+
+impl App {
+    /// Where this Sameroom is reached from outside, without a slash at its end; empty where it was not told.
+    pub(crate) fn public_url(&self) -> &str {
+        self.engine.config().public_url.as_deref().unwrap_or_default()
+    }
 }
 
 /// The router. `hint`: lines for the newcomer, shown while nothing is configured yet.
+///
+/// The API's limits by address need [`axum::extract::ConnectInfo`] of a [`std::net::SocketAddr`] in each request; without
+/// it all addresses are taken for one.
 pub fn router(engine: Engine, hint: Option<Vec<String>>) -> Router {
+    router_with(engine, hint, RateLimits::default())
+}
+
+/// Likewise, with limits of one's own.
+pub fn router_with(engine: Engine, hint: Option<Vec<String>>, limits: RateLimits) -> Router {
+    let (routes, api) = api::parts(limits);
+    let app = App { engine, hint, api: Arc::new(api) };
     Router::new()
         .route("/", get(page::front))
         .route("/rooms/{tokens}", get(rooms::page))
         .route("/rooms/{token}/events", get(rooms::events))
         .route("/hooks/{platform}/{account}", post(hooks::receive))
         .route("/hooks/{platform}/{account}/{*rest}", post(hooks::receive))
+        .route("/files/{token}/{name}", get(files::serve))
+        .route(RETURN, get(api::returned))
         .route("/healthz", get(metrics::healthz))
         .route("/readyz", get(metrics::readyz))
         .route("/metrics", get(metrics::metrics))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
+        .nest(api::PREFIX, api::layered(routes, app.clone()))
         .layer(DefaultBodyLimit::disable())
-        .with_state(App { engine, hint })
+        .with_state(app)
 }
 
 async fn nothing() -> axum::response::Response {

@@ -42,6 +42,21 @@ pub(crate) fn document(response: http::Response<Bytes>) -> Response {
     response
 }
 
+/// A page of a few words, for people whose browser ended up here.
+pub(crate) fn words(status: StatusCode, words: &str) -> Response {
+    let page = format!(
+        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" \
+         content=\"width=device-width\"><title>Sameroom</title><p>{}</p></html>\n",
+        escaped(words)
+    );
+    html(page, status, &HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'; base-uri 'none'"))
+}
+
+/// An answer with that body, and the headers that every answer has.
+pub(crate) fn plain(body: impl Into<Bytes>) -> Response {
+    document(http::Response::new(body.into()))
+}
+
 fn html(page: String, status: StatusCode, policy: &HeaderValue) -> Response {
     let mut response = document(http::Response::new(Bytes::from(page)));
     *response.status_mut() = status;
@@ -51,6 +66,20 @@ fn html(page: String, status: StatusCode, policy: &HeaderValue) -> Response {
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert("x-robots-tag", HeaderValue::from_static("noindex, nofollow"));
     response
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 /// The policy that lets a page run its own inline script and style, and nothing else.

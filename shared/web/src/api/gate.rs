@@ -1,0 +1,178 @@
+//! The gate before every route: who calls, whether they may, how often, and whether it was asked before. What each route
+//! needs is read from the OpenAPI document that the routes themselves make ([`Policy`]), so what is documented and what
+//! is enforced can't differ. A route that declares nothing is for no key but an admin's.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+
+use axum::body::Body;
+use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, Method, header};
+use sameroom_model::{Caller, Scope};
+use secrecy::SecretString;
+use serde_json::Value;
+
+use super::problem::{Kind, Problem};
+use super::{PREFIX, SECURITY, once, openapi};
+use crate::{App, body};
+
+/// What each route needs, by method and path.
+#[derive(Debug, Default)]
+pub(crate) struct Policy(HashMap<(Method, String), Needs>);
+
+/// What one route needs.
+#[derive(Clone, Copy, Debug)]
+struct Needs {
+    /// `None`: anybody may.
+    scope: Option<Scope>,
+    body: bool,
+}
+
+/// Who calls, for handlers. There is one on every route that needs a scope.
+#[derive(Clone, Debug)]
+pub(crate) struct By(pub(crate) Caller);
+
+/// The key that they called with, for what goes on after the answer has begun.
+#[derive(Clone, Debug)]
+pub(crate) struct Token(pub(crate) SecretString);
+
+impl Policy {
+    /// Reads it from the document.
+    pub(crate) fn of(document: &Value) -> Self {
+        let needs = openapi::operations(document).filter_map(|(method, path, operation)| {
+            let needs = Needs { scope: scope(operation), body: operation.get("requestBody").is_some() };
+            Some(((method.parse().ok()?, path.clone()), needs))
+        });
+        Self(needs.collect())
+    }
+
+    fn needs(&self, method: &Method, route: &str) -> Option<Needs> {
+        let method = if *method == Method::HEAD { &Method::GET } else { method };
+        let route = route.strip_prefix(PREFIX)?;
+        self.0.get(&(method.clone(), route.to_owned())).copied()
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for By {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| unauthorized(false))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Token {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get::<Self>().cloned().ok_or_else(|| unauthorized(false))
+    }
+}
+
+/// Lets a request through, or says why not.
+pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map(|matched| matched.as_str().to_owned());
+    let needs = route.as_deref().and_then(|route| app.api.policy.needs(request.method(), route));
+    let (Some(route), Some(needs)) = (route, needs) else {
+        // No such address, or none that takes this method: the router says which.
+        return next.run(request).await;
+    };
+    match pass(&app, request, next, &route, needs).await {
+        Ok(response) => response,
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn pass(app: &App, mut request: Request, next: Next, route: &str, needs: Needs) -> Result<Response, Problem> {
+    let now = app.engine.clock().now();
+    let Some(scope) = needs.scope else { return Ok(next.run(checked(request, needs).await?).await) };
+    let caller = match caller(app, request.headers()).await? {
+        Ok((caller, token)) => {
+            request.extensions_mut().insert(Token(token));
+            caller
+        }
+        Err(problem) => {
+            let peer = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+            let verdict = app.api.limiter.by_address(peer, now);
+            return Err(if verdict.passes { problem } else { too_many(verdict.wait) });
+        }
+    };
+    let verdict = app.api.limiter.by_key(&caller.key, now);
+    let answered = async {
+        if !verdict.passes {
+            return Err(too_many(verdict.wait));
+        }
+        if !caller.may(scope) {
+            return Err(missing(scope));
+        }
+        let mut request = checked(request, needs).await?;
+        request.extensions_mut().insert(By(caller.clone()));
+        match *request.method() {
+            Method::POST => once::run(app, &caller, route, request, next).await,
+            _ => Ok(next.run(request).await),
+        }
+    };
+    let mut response = answered.await.unwrap_or_else(IntoResponse::into_response);
+    verdict.write(response.headers_mut());
+    Ok(response)
+}
+
+/// A route that takes no body is not sent one in earnest.
+async fn checked(request: Request, needs: Needs) -> Result<Request, Problem> {
+    if needs.body {
+        return Ok(request);
+    }
+    let (parts, incoming) = request.into_parts();
+    let bytes = body::read(incoming).await?;
+    if bytes.is_empty() || bytes.trim_ascii() == b"{}" {
+        return Ok(Request::from_parts(parts, Body::empty()));
+    }
+    Err(Problem::new(Kind::Malformed, "This takes no body. Send it without one."))
+}
+
+/// Who calls; or what to answer who has no valid key.
+async fn caller(app: &App, headers: &HeaderMap) -> Result<Result<(Caller, SecretString), Problem>, Problem> {
+    let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(Err(unauthorized(false))) };
+    let token = value.to_str().ok().and_then(|text| {
+        let (scheme, token) = text.split_once(' ')?;
+        scheme.eq_ignore_ascii_case("bearer").then(|| SecretString::from(token.trim()))
+    });
+    let Some(token) = token else { return Ok(Err(unauthorized(false))) };
+    let caller = app.engine.authenticate(&token).await?;
+    Ok(caller.map(|caller| (caller, token)).ok_or_else(|| unauthorized(true)))
+}
+
+/// The same words for a key that never was, is revoked, is over or is mistyped.
+fn unauthorized(given: bool) -> Problem {
+    let detail = "This needs a valid API key: send it as `Authorization: Bearer sr_...`. `sameroom keys add` makes one.";
+    let error = if given { ", error=\"invalid_token\"" } else { "" };
+    Problem::new(Kind::Unauthorized, detail).challenge(format!("Bearer realm=\"sameroom\"{error}"))
+}
+
+fn missing(scope: Scope) -> Problem {
+    let name = scope.as_str();
+    let detail = format!("Your key lacks the scope `{name}`. Use a key that has it, or have one made.");
+    Problem::new(Kind::Scope, detail)
+        .challenge(format!("Bearer realm=\"sameroom\", error=\"insufficient_scope\", scope=\"{name}\""))
+}
+
+fn too_many(wait: u64) -> Problem {
+    let detail = format!("That was too many requests. Come again in {wait} s; the RateLimit headers say how it stands.");
+    Problem::new(Kind::TooMany, detail).retry_after(wait.max(1))
+}
+
+/// The scope that an operation declares: none where its security is declared to be none, and an admin's where nothing is
+/// declared.
+fn scope(operation: &Value) -> Option<Scope> {
+    match operation["security"].as_array() {
+        None => Some(Scope::Admin),
+        Some(all) if all.iter().all(|one| one.as_object().is_some_and(serde_json::Map::is_empty)) => None,
+        Some(all) => {
+            let named = all.iter().find_map(|one| one[SECURITY][0].as_str());
+            Some(Scope::ALL.into_iter().find(|scope| Some(scope.as_str()) == named).unwrap_or(Scope::Admin))
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The routes, by what they are about. Each file has its shapes, its handlers and what the document says of them; the
+//! gate has judged who calls before a handler runs.
+
+pub(super) mod accounts;
+pub(super) mod deliveries;
+pub(super) mod events;
+pub(super) mod finding;
+pub(super) mod invitations;
+pub(super) mod keys;
+pub(super) mod map;
+pub(super) mod onboardings;
+pub(super) mod owners;
+pub(super) mod platforms;
+pub(super) mod portals;
+pub(super) mod rooms;
+pub(super) mod tubes;
