@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use sameroom_engine::{Changed, Flow, LinkError, Move};
-use sameroom_model::{AuthorStyle, Direction, MadeBy, OwnerId, RoomOptions, TubeState};
+use sameroom_engine::{Changed, Flow, LinkError, Move, keys};
+use sameroom_model::{AuthorStyle, Direction, MadeBy, OwnerId, PortalOptions, RoomOptions, Tube, TubeState};
 use sameroom_platforms::RoomDraft;
 
 fn operator() -> OwnerId {
@@ -196,5 +196,62 @@ stories! {
             if after.is_none() { break; }
         }
         assert_eq!(ids, town.engine.tubes(&operator()).await.unwrap().into_iter().map(|tube| tube.id).collect::<Vec<_>>());
+    }
+
+    async fn whatever_two_owners_do_at_once_all_rows_agree(town) {
+        let (_ours, _theirs) = (town.hook("ours").await, town.hook_of("eve", "theirs").await);
+        let mut rooms = Vec::new();
+        for n in 0..3 {
+            rooms.push((operator(), town.room(&format!("ours r{n}")).await));
+            rooms.push((eve(), town.room(&format!("theirs r{n}")).await));
+        }
+        let (_, token) =
+            town.engine.add_portal(&operator(), &rooms[0].1, &PortalOptions::default()).await.unwrap().unwrap();
+        let tasks: Vec<_> = (0..8u64).map(|task| {
+            let (engine, rooms, token) = (town.engine.clone(), rooms.clone(), token.clone());
+            tokio::spawn(async move {
+                let mut dice = task * 7919 + 1;
+                let mut below = |n: usize| {
+                    dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                    (dice >> 33) as usize % n
+                };
+                for _ in 0..12 {
+                    let ((a, at), (b, to)) = (&rooms[below(6)], &rooms[below(6)]);
+                    let tubes = engine.tubes(a).await.unwrap();
+                    let tube = tubes.get(below(tubes.len().max(1))).map(|tube| tube.id.clone());
+                    match (below(7), tube) {
+                        (0, Some(id)) => drop(engine.close_tube(a, &id, None).await.unwrap()),
+                        (1, Some(id)) => drop(engine.pause_tube(a, &id, None).await.unwrap()),
+                        (2, Some(id)) => drop(engine.resume_tube(a, &id, None).await.unwrap()),
+                        (3, Some(id)) => {
+                            drop(engine.move_side(a, &id, &Move { from: at, to, portals: below(2) == 0 }, None).await);
+                        }
+                        (4, _) => drop(engine.use_portal(&token, a, at).await),
+                        _ => drop(engine.connect([a, b], [at, to], MadeBy::Command).await),
+                    }
+                }
+            })
+        }).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        let (mine, hers) = (town.engine.tubes(&operator()).await.unwrap(), town.engine.tubes(&eve()).await.unwrap());
+        for (owner, at) in &rooms {
+            let partition = keys::join(&["room", at.account.as_str(), at.key.as_str()]);
+            let kept = town.engine.store().query(&partition, "tube/", None, 100).await.unwrap();
+            let kept: Vec<Tube> = kept.iter().map(|(_, row)| serde_json::from_slice(&row.body).unwrap()).collect();
+            let listed = if *owner == eve() { &hers } else { &mine };
+            let listed = listed.iter().filter(|tube| tube.ends.iter().any(|end| end.room == *at));
+            assert_eq!(kept, listed.cloned().collect::<Vec<_>>());
+            for tube in kept {
+                let paused = tube.ends.iter().any(|end| end.paused);
+                assert_eq!(tube.state == TubeState::Paused, paused);
+                assert!(tube.ends.iter().all(|end| rooms.contains(&(end.owner.clone(), end.room.clone()))));
+                assert!(town.engine.tube(owner, &tube.id).await.unwrap().is_some());
+            }
+        }
+        // Every change was told once, and in order.
+        let told = town.engine.changes_since(&operator(), 0, 10_000).await.unwrap();
+        assert!(told.changes.iter().enumerate().all(|(n, change)| change.seq == n as u64 + 1));
     }
 }
