@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use sameroom_engine::{Changed, Flow, LinkError, Move, keys};
 use sameroom_model::{AuthorStyle, Direction, MadeBy, OwnerId, PortalOptions, RoomOptions, Tube, TubeState};
 use sameroom_platforms::RoomDraft;
+use sameroom_tests::worlds::{Kind, Town};
 
 fn operator() -> OwnerId {
     "operator".into()
@@ -41,7 +42,8 @@ stories! {
         town.settled().await;
         theirs.shows("b", &[]).await;
         assert_eq!(state(engine.resume_tube(&operator(), &id, None).await.unwrap()), TubeState::Open);
-        theirs.shows("b", &[("ann", "still closed")]).await;
+        ours.says("ann", "a", "open").await;
+        theirs.shows("b", &[("ann", "open")]).await;
         assert_eq!(engine.pause_tube(&"mallory".into(), &id, None).await.unwrap(), Changed::Gone);
     }
 
@@ -56,6 +58,7 @@ stories! {
         assert_eq!(town.engine.close_tube(&operator(), &id, version).await.unwrap(), Changed::Stale);
         assert_eq!(town.engine.close_tube(&operator(), &id, Some(paused.version)).await.unwrap(), Changed::Done(()));
         // Made again it is another one, though it has the same id.
+        town.pass(Duration::from_millis(1)).await;
         let again = town.tube("hook a", "hook b").await;
         assert_eq!(again.id, id);
         assert_eq!(town.engine.close_tube(&operator(), &id, version).await.unwrap(), Changed::Stale);
@@ -175,29 +178,6 @@ stories! {
         drop(theirs);
     }
 
-    async fn a_thousand_tubes_are_listed_at_once(town) {
-        let _hook = town.hook("hook").await;
-        let hub = town.room("hook hub").await;
-        let count = 200;
-        for n in 0..count {
-            let room = town.room(&format!("hook r{n}")).await;
-            town.engine.connect([&operator(), &operator()], [&hub, &room], MadeBy::Operator).await.unwrap();
-        }
-        let begun = Instant::now();
-        let page = town.engine.tubes_page(&operator(), None, 1000).await.unwrap();
-        let took = begun.elapsed();
-        assert_eq!((page.items.len(), page.next), (count, None));
-        assert!(took < Duration::from_millis(500), "{took:?}");
-        let (mut ids, mut after) = (Vec::new(), None);
-        loop {
-            let page = town.engine.tubes_page(&operator(), after.as_deref(), 7).await.unwrap();
-            ids.extend(page.items.into_iter().map(|tube| tube.id));
-            after = page.next;
-            if after.is_none() { break; }
-        }
-        assert_eq!(ids, town.engine.tubes(&operator()).await.unwrap().into_iter().map(|tube| tube.id).collect::<Vec<_>>());
-    }
-
     async fn whatever_two_owners_do_at_once_all_rows_agree(town) {
         let (_ours, _theirs) = (town.hook("ours").await, town.hook_of("eve", "theirs").await);
         let mut rooms = Vec::new();
@@ -254,4 +234,34 @@ stories! {
         let told = town.engine.changes_since(&operator(), 0, 10_000).await.unwrap();
         assert!(told.changes.iter().enumerate().all(|(n, change)| change.seq == n as u64 + 1));
     }
+}
+
+/// One query a page, whatever an owner has: the bound is ten times what is promised, for debug builds on a busy machine.
+#[tokio::test]
+async fn a_thousand_tubes_are_listed_at_once() {
+    let town = Town::resting(Kind::Disk, |_| ()).await;
+    let _hook = town.hook("hook").await;
+    let hub = town.room("hook hub").await;
+    for n in 0..1000 {
+        let room = town.room(&format!("hook r{n}")).await;
+        town.engine.connect([&operator(), &operator()], [&hub, &room], MadeBy::Operator).await.unwrap();
+    }
+    let begun = Instant::now();
+    let page = town.engine.tubes_page(&operator(), None, 1000).await.unwrap();
+    let took = begun.elapsed();
+    println!("1000 Tubes listed in {took:?}");
+    assert_eq!((page.items.len(), page.next), (1000, None));
+    assert!(took < Duration::from_millis(500), "{took:?}");
+    let (mut ids, mut after) = (Vec::new(), None);
+    loop {
+        let page = town.engine.tubes_page(&operator(), after.as_deref(), 170).await.unwrap();
+        ids.extend(page.items.into_iter().map(|tube| tube.id));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(ids, page.items.into_iter().map(|tube| tube.id).collect::<Vec<_>>());
+    let map = town.engine.network_map(&operator()).await.unwrap();
+    assert_eq!((map.rooms.len(), map.more), (250, true));
 }
