@@ -35,6 +35,8 @@ mod show;
 mod tenants;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -541,7 +541,7 @@ impl Bench {
 
     /// Somebody says something in a room.
     pub(crate) async fn says(&self, room: &RoomRef, user: Author, id: &str, message: Message) {
-        let kind = EventKind::Posted(message);
+        let kind = EventKind::Posted(Message { key: id.into(), ..message });
         let event = Event { id: id.into(), room: room.clone(), at: self.clock.now(), author: Some(user), kind };
         self.engine.ingest(&[event]).await.unwrap();
         self.work().await;
