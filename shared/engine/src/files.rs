@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use sameroom_model::{
-    Access, Account, AccountId, AccountState, Action, Attachment, Delivery, Identity, OwnerId, Outcome, Place, Sealed,
+    Access, Account, AccountId, AccountState, Action, Attachment, Delivery, Identity, Outcome, OwnerId, Place, Sealed,
 };
 use sameroom_platforms::{Carrier, Files};
 use serde::{Deserialize, Serialize};
@@ -96,7 +96,9 @@ impl Engine {
         let capabilities = &open.platform.about().capabilities;
         let mut ready = Ready { delivery: Cow::Borrowed(delivery), _memory: None };
         let (from, to) = (&delivery.lane.from.account, &delivery.lane.to.account);
-        if capabilities.markup.mention && from != to && matches!(delivery.action, Action::Post { .. } | Action::Edit { .. })
+        if capabilities.markup.mention
+            && from != to
+            && matches!(delivery.action, Action::Post { .. } | Action::Edit { .. })
         {
             let known = self.recall_people(to).await?;
             let by_name = known && self.inner.config.mention_by_name;

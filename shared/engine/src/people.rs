@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use sameroom_model::{AccountId, Author, Block, Event, EventKind, Inline, MentionKind, Outcome, Text, Timestamp, UserKey};
+use sameroom_model::{
+    AccountId, Author, Block, Event, EventKind, Inline, MentionKind, Outcome, Text, Timestamp, UserKey,
+};
 use sameroom_platforms::{Profile, Subject};
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +97,12 @@ impl Engine {
             for (sort, row) in self.inner.store.query(&partition, keys::WHO_USER, None, READ_BACK).await? {
                 let Some(user) = keys::last_part(&sort) else { continue };
                 let kept: Kept = rows::decode(&Key { partition: partition.clone(), sort }, &row)?.value;
-                self.inner.people.put(account, &Subject::User(user.into()), Some(kept.profile), until(kept.at, KEEP_MS));
+                self.inner.people.put(
+                    account,
+                    &Subject::User(user.into()),
+                    Some(kept.profile),
+                    until(kept.at, KEEP_MS),
+                );
             }
         }
         Ok(self.inner.people.0.lock().is_ok_and(|memory| memory.names.contains_key(account)))
@@ -215,7 +222,12 @@ impl Engine {
         Ok(found)
     }
 
-    async fn kept(&self, account: &AccountId, subject: &Subject, now: Timestamp) -> Result<Option<Profile>, Unavailable> {
+    async fn kept(
+        &self,
+        account: &AccountId,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Option<Profile>, Unavailable> {
         let row = rows::load::<Kept>(&*self.inner.store, &place(account, subject)).await?;
         let Some(Kept { at, profile }) = row.map(|row| row.value) else { return Ok(None) };
         if until(at, KEEP_MS) <= now.as_millisecond() {
@@ -307,7 +319,8 @@ impl Memory {
     fn shrink(&mut self) {
         let mut ticks: Vec<u64> = self.known.values().map(|known| known.used).collect();
         let (_, &mut limit, _) = ticks.select_nth_unstable(MAX / 4);
-        let old: Vec<_> = self.known.iter().filter(|(_, known)| known.used <= limit).map(|(at, _)| at.clone()).collect();
+        let old: Vec<_> =
+            self.known.iter().filter(|(_, known)| known.used <= limit).map(|(at, _)| at.clone()).collect();
         for (account, subject) in old {
             self.take(&account, &subject);
         }

@@ -399,12 +399,7 @@ fn as_written(open: &Open, typed: &str) -> RoomDraft {
     {
         return located.room;
     }
-    RoomDraft {
-        key: typed.into(),
-        name: typed.to_owned(),
-        site: site_of(open),
-        settings: serde_json::Value::Null,
-    }
+    RoomDraft { key: typed.into(), name: typed.to_owned(), site: site_of(open), settings: serde_json::Value::Null }
 }
 
 fn site_of(open: &Open) -> String {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sameroom_model::{
-    Account, Action, Attachment, Author, Block, Delivery, Event, EventKind, Identity, Inline, Job, Mention, MentionKind,
-    Message, Opened, Outcome, Place, RoomKey, RoomRef, Sealed, Secrets, Text, Timestamp,
+    Account, Action, Attachment, Author, Block, Delivery, Event, EventKind, Identity, Inline, Job, Mention,
+    MentionKind, Message, Opened, Outcome, Place, RoomKey, RoomRef, Sealed, Secrets, Text, Timestamp,
 };
 use sameroom_platforms::{
     About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Desk, Draft, Echo, Field, Files, Form, Limit, Listing,
@@ -64,9 +64,11 @@ fn judge(response: &http::Response<Bytes>) -> Result<Value, Outcome> {
     match response.status().as_u16() {
         200 => Ok(serde_json::from_slice(response.body()).unwrap_or(Value::Null)),
         401 => Err(Outcome::disconnected("sign in anew")),
-        429 => {
-            Err(Outcome::Retry { after: Some(Duration::from_secs(7)), why: "busy".into(), sent: sameroom_model::Sent::No })
-        }
+        429 => Err(Outcome::Retry {
+            after: Some(Duration::from_secs(7)),
+            why: "busy".into(),
+            sent: sameroom_model::Sent::No,
+        }),
         status => Err(Outcome::refused(format!("no: {status}"))),
     }
 }
@@ -120,7 +122,8 @@ impl Platform for Toy {
         let Some(app) = desk.app else {
             return match answers {
                 [] => {
-                    let fields = vec![Field { name: "secret", label: "Secret", help: "", optional: false, secret: true }];
+                    let fields =
+                        vec![Field { name: "secret", label: "Secret", help: "", optional: false, secret: true }];
                     Ok(Step::Ask(Form { title: "Your app.", fields }))
                 }
                 [Answer::Fields(fields)] => match fields.get("secret").map(String::as_str) {
@@ -214,7 +217,12 @@ impl Platform for Toy {
         get(account, &format!("renew/{refresh}"))
     }
 
-    fn renewed(&self, _account: &Opened, response: &http::Response<Bytes>, _now: Timestamp) -> Result<Secrets, Outcome> {
+    fn renewed(
+        &self,
+        _account: &Opened,
+        response: &http::Response<Bytes>,
+        _now: Timestamp,
+    ) -> Result<Secrets, Outcome> {
         let value = judge(response)?;
         let pairs = value.as_object().cloned().unwrap_or_default();
         Ok(pairs.into_iter().map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned())).collect())

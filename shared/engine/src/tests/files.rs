@@ -55,7 +55,10 @@ async fn a_file_that_can_t_be_copied_goes_as_its_link() {
     assert_eq!(posted[1], "big: https://toy.example/f/big");
     assert_eq!(posted[2], "liar: https://toy.example/f/liar");
     assert_eq!(posted[3], "denied: https://toy.example/f/denied");
-    assert!(bench.asked().iter().all(|asked| !asked.ends_with("/f/big")), "what is known to be too long is not asked for");
+    assert!(
+        bench.asked().iter().all(|asked| !asked.ends_with("/f/big")),
+        "what is known to be too long is not asked for"
+    );
 }
 
 #[tokio::test]
