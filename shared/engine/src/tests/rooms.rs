@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::testing::{Bench, room};
 use crate::{LinkError, Refreshed, RoomsError};
 
+#[allow(clippy::unnecessary_wraps, reason = "it is an answer of a script")]
 fn listing(names: &[&str], next: Option<&str>) -> Option<(u16, Value)> {
     let rooms: Vec<_> = names.iter().map(|name| json!({"key": format!("C-{name}"), "name": name})).collect();
     Some((200, json!({"rooms": rooms, "next": next})))
