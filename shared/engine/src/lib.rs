@@ -49,6 +49,8 @@ mod tenants;
 #[cfg(test)]
 mod testing;
 mod views;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

@@ -120,8 +120,8 @@ impl Engine {
     }
 
     /// Fills in the names that an event's author and mentions lack. What can't be told is shown by its key. Costs
-    /// nothing where all are named.
-    pub(crate) async fn complete(&self, event: &mut Event) -> Result<(), Unavailable> {
+    /// nothing where all are named. Returns whether there was anything to fill in, and so time may have passed.
+    pub(crate) async fn complete(&self, event: &mut Event) -> Result<bool, Unavailable> {
         let mut missing = Vec::new();
         if let Some(author) = event.author.as_ref().filter(|author| author.name.is_empty()) {
             missing.push(Subject::User(author.key.clone()));
@@ -137,7 +137,7 @@ impl Engine {
             });
         }
         if missing.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let account = event.room.account.clone();
         missing.truncate(ASKED_MAX);
@@ -155,7 +155,7 @@ impl Engine {
                 }
             });
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What those keys stand for: from memory, from the store, from the platform.
@@ -266,6 +266,7 @@ impl Engine {
 
 impl People {
     /// `Some(None)`: it stands for nothing.
+    #[allow(clippy::option_option, reason = "unknown, known to be nothing, and known are three things")]
     fn get(&self, account: &AccountId, subject: &Subject, now: Timestamp) -> Option<Option<Profile>> {
         let mut memory = self.0.lock().ok()?;
         memory.tick += 1;
