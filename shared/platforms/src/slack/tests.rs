@@ -42,8 +42,21 @@ fixtures! {
 
 const COMMAND: &str = include_str!("fixtures/vector_command.txt");
 
-fn fixture() -> Fixture {
+/// Those whose every byte is flipped and every value replaced, which takes its time.
+const MANGLED: [&str; 5] = ["vector_message", "message_changed", "reaction_added", "channel_rename", "vector_challenge"];
+
+#[test]
+fn all_fixtures_decode() {
+    let mut fixture = fixture();
     let bodies = FIXTURES.iter().copied().chain([("vector_command", COMMAND)]);
+    let bodies = bodies.map(|(name, body)| (name, Bytes::from_static(body.as_bytes()))).collect();
+    fixture.inbound = Some(Inbound { bodies, ..fixture.inbound.take().unwrap() });
+    crate::suite::fixtures_decode(&fixture);
+    crate::suite::the_same_payload_is_the_same_event(&fixture);
+}
+
+fn fixture() -> Fixture {
+    let bodies = FIXTURES.iter().copied().filter(|(name, _)| MANGLED.contains(name));
     Fixture {
         platform: &Slack,
         account: account(),
