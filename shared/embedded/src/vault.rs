@@ -124,6 +124,10 @@ impl Vault for KeyFile {
         clear.truncate(length);
         Ok(clear)
     }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
+        rand::fill(bytes).map_err(|_| Unavailable::new("no token could be made: the system gave no random numbers"))
+    }
 }
 
 impl fmt::Debug for KeyFile {

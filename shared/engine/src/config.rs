@@ -2,6 +2,10 @@
 
 use std::time::Duration;
 
+use url::Url;
+
+use crate::commands::CommandRules;
+
 /// What can be set about the engine.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -32,6 +36,12 @@ pub struct Config {
     pub history_max: u64,
     /// A hosted room's history: none older than this.
     pub history_keep: Duration,
+    /// Under which URL people reach the pages; `None`: they can't, and no links to them are given.
+    pub public_url: Option<Url>,
+    /// What people in rooms may do by command.
+    pub commands: CommandRules,
+    /// How long rooms have to answer a ping before those that have not are told.
+    pub ping_wait: Duration,
 }
 
 impl Default for Config {
@@ -51,6 +61,9 @@ impl Default for Config {
             echo_limit: 3,
             history_max: 200,
             history_keep: Duration::from_hours(24),
+            public_url: None,
+            commands: CommandRules::default(),
+            ping_wait: Duration::from_secs(30),
         }
     }
 }

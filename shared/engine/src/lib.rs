@@ -8,6 +8,7 @@ pub mod ports;
 mod accounts;
 mod attempt;
 mod breaker;
+mod commands;
 mod config;
 mod copies;
 mod deliver;
@@ -36,6 +37,7 @@ use ports::{Clock, Store, Vault, Wire};
 use recent::Recent;
 
 pub use accounts::account_id;
+pub use commands::{CommandRules, Who};
 pub use config::Config;
 pub use failed::{Failed, Letter};
 pub use hosted::Entry;

@@ -340,7 +340,7 @@ impl Engine {
         self.change_room(at, |room| name.clone_into(&mut room.name)).await.map(drop)
     }
 
-    async fn change_room(&self, at: &RoomRef, change: impl Fn(&mut Room)) -> Result<Option<Room>, Unavailable> {
+    pub(crate) async fn change_room(&self, at: &RoomRef, change: impl Fn(&mut Room)) -> Result<Option<Room>, Unavailable> {
         loop {
             let Some(mut kept) = rows::load::<Room>(&*self.inner.store, &keys::room(at)).await? else {
                 return Ok(None);

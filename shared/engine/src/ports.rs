@@ -304,7 +304,7 @@ pub enum NoAnswer {
     Forbidden(String),
 }
 
-/// Seals secrets at rest.
+/// Seals secrets at rest, and gives the randomness that new ones are made of.
 #[async_trait]
 pub trait Vault: Send + Sync + 'static {
     /// Seals bytes; `context` (owner and record) is bound in, so that a sealed value is of no use elsewhere.
@@ -312,6 +312,9 @@ pub trait Vault: Send + Sync + 'static {
 
     /// Opens what was sealed in the same context.
     async fn open(&self, context: &str, sealed: &Sealed) -> Result<Vec<u8>, Unavailable>;
+
+    /// Fills the bytes with randomness that tokens can be made of.
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable>;
 }
 
 /// Tells the time.
