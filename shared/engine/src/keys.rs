@@ -1,7 +1,9 @@
 //! The one key schema. Every key of every row is made here, from parts that can't run into each other: `/` parts them,
 //! and a `/` or `%` within one is escaped (threat T5).
 
-use sameroom_model::{AccountId, DeliveryId, EventId, Lane, MessageKey, OwnerId, RoomRef, Timestamp, TubeId};
+use sameroom_model::{
+    AccountId, DeliveryId, EventId, GuestId, KeyId, Lane, MessageKey, OwnerId, PortalId, RoomRef, Timestamp, TubeId,
+};
 use sha2::{Digest, Sha256};
 
 use crate::ports::Key;
@@ -18,6 +20,19 @@ pub(crate) const ROOM: &str = "room/";
 pub(crate) const ACCOUNT: &str = "account/";
 /// Sort keys of a hosted room's entries begin so.
 pub(crate) const ENTRY: &str = "entry/";
+
+/// The partition of all owners.
+pub(crate) const OWNERS: &str = "owners";
+/// Sort keys of owners begin so.
+pub(crate) const OWNER: &str = "owner/";
+/// Sort keys of an owner's API keys begin so.
+pub(crate) const KEY: &str = "key/";
+/// Sort keys of an owner's Portals begin so.
+pub(crate) const PORTAL: &str = "portal/";
+/// Sort keys of a Portal's guests begin so.
+pub(crate) const GUEST: &str = "guest/";
+/// Sort keys of an owner's changes begin so.
+pub(crate) const SEQ: &str = "seq/";
 
 /// Joins parts; see the top of this file.
 pub fn join(parts: &[&str]) -> String {
@@ -213,6 +228,57 @@ pub(crate) fn ping_group(room: &RoomRef, ping: &EventId) -> String {
 /// Whether a group is such a job's. Lanes' groups have four parts.
 pub(crate) fn is_ping_group(group: &str) -> bool {
     group.starts_with("ping/") && split(group).len() == 2
+}
+
+pub(crate) fn owner_row(id: &OwnerId) -> Key {
+    key(OWNERS.to_owned(), join(&["owner", id.as_str()]))
+}
+
+pub(crate) fn owner_key(owner_id: &OwnerId, id: &KeyId) -> Key {
+    key(owner(owner_id), join(&["key", id.as_str()]))
+}
+
+/// Where it is found whose an API key is, by the token's hash.
+pub(crate) fn key_hash(hash: &str) -> Key {
+    key(join(&["key", hash]), SELF)
+}
+
+pub(crate) fn owner_portal(owner_id: &OwnerId, id: &PortalId) -> Key {
+    key(owner(owner_id), join(&["portal", id.as_str()]))
+}
+
+/// Where it is found which Portal a token opens, by the token's hash.
+pub(crate) fn portal_hash(hash: &str) -> Key {
+    key(join(&["portal-token", hash]), SELF)
+}
+
+pub(crate) fn guests_partition(owner_id: &OwnerId, id: &PortalId) -> String {
+    join(&["guests", owner_id.as_str(), id.as_str()])
+}
+
+pub(crate) fn guest(owner_id: &OwnerId, portal: &PortalId, id: &GuestId) -> Key {
+    key(guests_partition(owner_id, portal), join(&["guest", id.as_str()]))
+}
+
+pub(crate) fn changes_partition(owner_id: &OwnerId) -> String {
+    join(&["change", owner_id.as_str()])
+}
+
+pub(crate) fn changes_head(owner_id: &OwnerId) -> Key {
+    key(changes_partition(owner_id), SELF)
+}
+
+pub(crate) fn change(owner_id: &OwnerId, seq: u64) -> Key {
+    key(changes_partition(owner_id), change_sort(seq))
+}
+
+pub(crate) fn change_sort(seq: u64) -> String {
+    format!("{SEQ}{seq:016}")
+}
+
+/// What a secret is known by: SHA-256 in base64url.
+pub(crate) fn secret_hash(secret: &str) -> String {
+    data_encoding::BASE64URL_NOPAD.encode(&Sha256::digest(secret.as_bytes()))
 }
 
 /// A short id made of everything that makes it what it is: the first 100 bits of SHA-256 over the parts, in base32.

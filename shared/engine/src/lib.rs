@@ -6,9 +6,11 @@
 pub mod ports;
 
 mod accounts;
+mod api_keys;
 mod attempt;
 mod breaker;
 mod commands;
+mod changes;
 mod config;
 mod copies;
 mod deliver;
@@ -16,34 +18,53 @@ mod failed;
 pub mod failpoint;
 mod hosted;
 mod ingest;
+mod joining;
 pub mod keys;
 mod link;
+mod map;
+mod owners;
+mod page;
 mod plan;
+mod portals;
 mod pump;
 mod recent;
 mod relay;
+mod removal;
 mod retry;
 mod rows;
 mod show;
+mod tokens;
+mod tubes;
 
 use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use accounts::Accounts;
+use api_keys::Proofs;
 use breaker::Breaker;
+use changes::Changes;
 use hosted::Followers;
 use ports::{Clock, Store, Vault, Wire};
 use recent::Recent;
 
 pub use accounts::account_id;
 pub use commands::{CommandRules, Who};
+pub use api_keys::KEY_PREFIX;
+pub use changes::{Change, ChangeKind, Following, Since};
 pub use config::Config;
 pub use failed::{Failed, Letter};
 pub use hosted::Entry;
 pub use ingest::problem;
+pub use joining::{Invitation, PortalError, Used};
 pub use link::{LinkError, Linked, Network};
+pub use map::{Flow, MapRoom, MapTube, NetworkMap};
+pub use owners::OwnerChange;
+pub use page::{Changed, Page};
+pub use portals::Revoked;
 pub use pump::Pump;
+pub use removal::Impact;
+pub use tubes::{Made, Move, OwnSide, Side, TubeView};
 
 /// The engine: one value that every role shares. Cheap to clone.
 #[derive(Clone)]
@@ -62,6 +83,8 @@ struct Inner {
     recent: Recent,
     followers: Followers,
     changes: watch::Sender<u64>,
+    told: Changes,
+    proofs: Proofs,
 }
 
 impl Engine {
@@ -85,6 +108,8 @@ impl Engine {
                 recent: Recent::default(),
                 followers: Followers::default(),
                 changes: watch::channel(0).0,
+                told: Changes::default(),
+                proofs: Proofs::default(),
             }),
         }
     }
@@ -109,7 +134,14 @@ impl Engine {
         &self.inner.config
     }
 
+    /// Wakes those who hold connections. See [`Engine::changes`].
     fn changed(&self) {
         self.inner.changes.send_modify(|n| *n += 1);
+    }
+}
+
+impl std::fmt::Debug for Engine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Engine").finish_non_exhaustive()
     }
 }

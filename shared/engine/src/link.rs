@@ -29,6 +29,9 @@ pub enum LinkError {
     /// A room that nobody added.
     #[error("the room {0} is not known; add its account and the room first")]
     UnknownRoom(String),
+    /// Two rooms that have a Tube already.
+    #[error("{0} is connected with that room already; choose another room, or remove one of the two Tubes")]
+    AlreadyConnected(String),
     /// The store failed.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -340,7 +343,7 @@ impl Engine {
         self.change_room(at, |room| name.clone_into(&mut room.name)).await.map(drop)
     }
 
-    pub(crate) async fn change_room(&self, at: &RoomRef, change: impl Fn(&mut Room)) -> Result<Option<Room>, Unavailable> {
+    async fn change_room(&self, at: &RoomRef, change: impl Fn(&mut Room)) -> Result<Option<Room>, Unavailable> {
         loop {
             let Some(mut kept) = rows::load::<Room>(&*self.inner.store, &keys::room(at)).await? else {
                 return Ok(None);
@@ -368,14 +371,20 @@ impl Engine {
     }
 
     fn new_tube(&self, owners: [&OwnerId; 2], rooms: [&RoomRef; 2], made_by: MadeBy) -> Tube {
-        let end =
-            |at: usize| TubeEnd { room: rooms[at].clone(), owner: owners[at].clone(), direction: Direction::Both };
+        let end = |at: usize| TubeEnd {
+            room: rooms[at].clone(),
+            owner: owners[at].clone(),
+            direction: Direction::Both,
+            paused: false,
+        };
         Tube {
             id: tube_id(rooms[0], rooms[1]),
             ends: [end(0), end(1)],
             state: TubeState::Open,
             made_by,
             made_at: self.inner.clock.now(),
+            guest: None,
+            version: 0,
             unknown: serde_json::Map::new(),
         }
     }

@@ -94,6 +94,10 @@ ids! {
     TubeId,
     /// One Portal, ours.
     PortalId,
+    /// One guest of a Portal, ours: derived from the Portal, the guest's owner and room.
+    GuestId,
+    /// One API key, ours. Not the key itself.
+    KeyId,
     /// One event. Derived from the platform's own event id, so that a platform's retry has the same one. Unique
     /// within an account.
     EventId,

@@ -7,6 +7,8 @@ mod account;
 mod delivery;
 mod event;
 mod ids;
+mod owner;
+mod portal;
 mod room;
 mod text;
 mod tube;
@@ -14,7 +16,11 @@ mod tube;
 pub use account::{Account, AccountState, Identity, Opened, Place, Sealed, Secrets};
 pub use delivery::{Action, Delivery, Job, Lane, Origin, Outcome, Quote, Sent};
 pub use event::{Access, Attachment, Author, Availability, Event, EventKind, MembershipChange, Message, MessageRef};
-pub use ids::{AccountId, DeliveryId, EventId, MessageKey, OwnerId, PortalId, RoomKey, TubeId, UserKey};
+pub use ids::{
+    AccountId, DeliveryId, EventId, GuestId, KeyId, MessageKey, OwnerId, PortalId, RoomKey, TubeId, UserKey,
+};
+pub use owner::{ApiKey, Caller, Owner, Scope};
+pub use portal::{Guest, GuestState, Portal, PortalOptions, PortalState};
 pub use room::{AuthorStyle, Direction, EditStyle, ReplyStyle, Room, RoomOptions, RoomRef};
 pub use text::{Block, Emoji, Inline, Mention, MentionKind, Text};
 pub use tube::{MadeBy, Tube, TubeEnd, TubeState};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Direction, OwnerId, PortalId, RoomRef, Timestamp, TubeId};
+use crate::{Direction, GuestId, OwnerId, PortalId, RoomRef, Timestamp, TubeId};
 
 /// A connection of two rooms.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -17,6 +17,13 @@ pub struct Tube {
     pub made_by: MadeBy,
     /// When.
     pub made_at: Timestamp,
+    /// Which guest of the Portal it was made for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub guest: Option<GuestId>,
+    /// Grows with every change: microseconds since 1970 of the last one, or one more than before. So a Tube that was
+    /// removed and made again is not taken for the old one.
+    #[serde(default)]
+    pub version: u64,
     /// Fields of a newer version, kept through a rewrite.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,
@@ -32,6 +39,9 @@ pub struct TubeEnd {
     /// Which way messages cross on this side.
     #[serde(default)]
     pub direction: Direction,
+    /// Whether this side's owner has paused the Tube. The other side's owner can't resume it then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub paused: bool,
 }
 
 /// Whether a Tube carries messages.
@@ -41,7 +51,7 @@ pub enum TubeState {
     /// It does.
     #[default]
     Open,
-    /// Its owner has paused it.
+    /// An owner of it has paused it.
     Paused,
     /// It stopped by itself: a loop was suspected, or a room is gone.
     Broken,

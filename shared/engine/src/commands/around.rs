@@ -1,0 +1,92 @@
+//! What a room is connected with, whether or not messages get there: the walk finds where they go, this finds the rest.
+
+use std::collections::{HashSet, VecDeque};
+
+use sameroom_model::{Direction, Room, RoomRef, TubeId, TubeState};
+
+use super::answers;
+use crate::Engine;
+use crate::link::RoomView;
+use crate::ports::Unavailable;
+
+/// A room's surroundings.
+pub(super) struct Around {
+    /// Where messages of the room go, nearest first.
+    pub(super) reached: Vec<Room>,
+    /// Where they don't, and why not.
+    pub(super) cut_off: Vec<(Room, &'static str)>,
+    /// How many open Tubes run between the room and those reached.
+    pub(super) tubes: usize,
+}
+
+impl Around {
+    /// What is said of the rooms that messages don't get to.
+    pub(super) fn silence(&self) -> Vec<String> {
+        if self.cut_off.is_empty() {
+            return Vec::new();
+        }
+        let rooms: Vec<String> =
+            self.cut_off.iter().map(|(room, why)| format!("{} ({why})", answers::place_of(room))).collect();
+        answers::listing("Connected, but nothing written here gets to", &rooms)
+    }
+}
+
+impl Engine {
+    pub(super) async fn around(&self, from: &RoomRef) -> Result<Around, Unavailable> {
+        let view = self.view(from).await?;
+        let reached = self.walk(from, &view).await?;
+        let mut tubes: HashSet<TubeId> = HashSet::new();
+        for view in std::iter::once(&view).chain(reached.iter().map(|(_, view)| view)) {
+            tubes.extend(view.tubes.iter().filter(|tube| tube.state == TubeState::Open).map(|tube| tube.id.clone()));
+        }
+        let rooms: HashSet<&RoomRef> = reached.iter().map(|(room, _)| room).collect();
+        let lets_out = view.options().direction.lets_out();
+        let mut cut_off = Vec::new();
+        for (room, state) in self.neighbourhood(from, &view).await? {
+            if rooms.contains(&room.at) {
+                continue;
+            }
+            let why = match state {
+                _ if room.options.direction == Direction::NotIn => "nothing is let in there",
+                _ if !lets_out => "nothing is let out of this room",
+                TubeState::Paused => "its Tube is paused",
+                TubeState::Broken => "its Tube is broken",
+                TubeState::Open => "no way there is open",
+            };
+            cut_off.push((room, why));
+        }
+        let reached = reached.into_iter().filter_map(|(_, view)| view.room.map(|kept| kept.value)).collect();
+        Ok(Around { reached, cut_off, tubes: tubes.len() })
+    }
+
+    /// Every room that Tubes lead to, whatever their state and whichever way, each with the state of the Tube that it
+    /// was found by; nearest first, as many as a network may span.
+    async fn neighbourhood(
+        &self,
+        from: &RoomRef,
+        view: &RoomView,
+    ) -> Result<Vec<(Room, TubeState)>, Unavailable> {
+        let mut known: HashSet<RoomRef> = HashSet::from([from.clone()]);
+        let mut queue: VecDeque<(RoomRef, TubeState)> = VecDeque::new();
+        let mut found = Vec::new();
+        let mut look = |at: &RoomRef, view: &RoomView, queue: &mut VecDeque<(RoomRef, TubeState)>| {
+            for tube in &view.tubes {
+                if let Some((there, _)) = tube.across(at)
+                    && known.insert(there.room.clone())
+                {
+                    queue.push_back((there.room.clone(), tube.state));
+                }
+            }
+        };
+        look(from, view, &mut queue);
+        while let Some((at, state)) = queue.pop_front() {
+            if found.len() >= self.inner.config.rooms_max {
+                break;
+            }
+            let view = self.view(&at).await?;
+            look(&at, &view, &mut queue);
+            found.extend(view.room.map(|kept| (kept.value, state)));
+        }
+        Ok(found)
+    }
+}
