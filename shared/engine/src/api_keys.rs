@@ -88,7 +88,7 @@ impl Engine {
             let news = self.note(&mut commit, &[(owner, ChangeKind::KeyMade, key.id.to_string())]).await?;
             match self.inner.store.commit(commit).await {
                 Ok(_) => {
-                    self.tell(news);
+                    self.wake(news);
                     return Ok(Some((key, token)));
                 }
                 Err(CommitError::Conflict) => {}
@@ -151,7 +151,7 @@ impl Engine {
             match self.inner.store.commit(commit).await {
                 Ok(_) => {
                     self.inner.proofs.forget(id);
-                    self.tell(news);
+                    self.wake(news);
                     return Ok(Some(kept.value));
                 }
                 Err(CommitError::Conflict) => {}

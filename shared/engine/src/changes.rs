@@ -207,7 +207,7 @@ impl Engine {
     }
 
     /// Wakes those who follow, once what they wait for is committed.
-    pub(crate) fn tell(&self, news: News) {
+    pub(crate) fn wake(&self, news: News) {
         let mut followed = self.inner.told.followed.lock().unwrap_or_else(PoisonError::into_inner);
         for (owner, seq) in news.0 {
             if let Some(sender) = followed.get(&owner) {
@@ -263,7 +263,7 @@ impl Engine {
             let news = self.note(&mut commit, &changes).await?;
             match self.inner.store.commit(commit).await {
                 Ok(_) => {
-                    self.tell(news);
+                    self.wake(news);
                     return Ok(());
                 }
                 Err(CommitError::Conflict) => {}

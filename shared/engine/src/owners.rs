@@ -83,7 +83,7 @@ impl Engine {
             let news = self.note(&mut commit, &[(id, ChangeKind::OwnerChanged, id.to_string())]).await?;
             match self.inner.store.commit(commit).await {
                 Ok(_) => {
-                    self.tell(news);
+                    self.wake(news);
                     return Ok(Changed::Done(owner));
                 }
                 Err(CommitError::Conflict) => {}
