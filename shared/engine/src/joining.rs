@@ -84,12 +84,7 @@ impl Engine {
 
     /// Connects a room of the guest's with the Portal's, or has the guest wait for its owner's word. The use is counted
     /// in the transaction that makes the Tube, so a Portal is never used more often than it may be.
-    pub async fn use_portal(
-        &self,
-        token: &SecretString,
-        guest: &OwnerId,
-        room: &RoomRef,
-    ) -> Result<Used, PortalError> {
+    pub async fn use_portal(&self, token: &SecretString, guest: &OwnerId, room: &RoomRef) -> Result<Used, PortalError> {
         let _ = (token, guest, room);
         Err(Unavailable::new("not built yet").into())
     }

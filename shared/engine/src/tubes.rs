@@ -3,10 +3,10 @@
 
 use sameroom_model::{Direction, OwnerId, PortalId, RoomRef, Timestamp, TubeId, TubeState};
 
+use crate::Engine;
 use crate::link::LinkError;
 use crate::page::{Changed, Page};
 use crate::ports::Unavailable;
-use crate::Engine;
 
 /// A Tube as one of its owners sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -53,12 +53,16 @@ pub(super) fn mistake(mistake: &Mistake) -> Vec<String> {
         Mistake::TooMany(name) => {
             format!("{name} takes nothing after it. Write {name} alone, or ask for help.")
         }
-        Mistake::NoKey => "connect needs a code or a Portal's URL, for example: connect KP4T-9XQM. To get a code, write \
+        Mistake::NoKey => {
+            "connect needs a code or a Portal's URL, for example: connect KP4T-9XQM. To get a code, write \
                            open in the other room."
-            .to_owned(),
-        Mistake::NotAKey => "That is neither a code nor a Portal's URL. A code looks like KP4T-9XQM; to get one, write \
+                .to_owned()
+        }
+        Mistake::NotAKey => {
+            "That is neither a code nor a Portal's URL. A code looks like KP4T-9XQM; to get one, write \
                              open in the other room."
-            .to_owned(),
+                .to_owned()
+        }
         Mistake::NoOption { said, nearest } => {
             let names: Vec<&str> = CHOICES.iter().map(|choice| choice.name).collect();
             let meant = nearest.map(|name| format!(" Did you mean {name}?")).unwrap_or_default();
@@ -149,7 +153,8 @@ pub(super) fn time(took: Duration) -> String {
 }
 
 pub(super) fn options(options: RoomOptions) -> Vec<String> {
-    let mut lines = vec!["How messages from elsewhere are shown here. To set one, write format OPTION VALUE.".to_owned()];
+    let mut lines =
+        vec!["How messages from elsewhere are shown here. To set one, write format OPTION VALUE.".to_owned()];
     lines.extend(CHOICES.iter().map(|choice| {
         let now = value(options, choice.name);
         format!("{}: {now} (it can be {})", choice.name, either(choice))

@@ -61,11 +61,7 @@ impl Engine {
 
     /// Every room that Tubes lead to, whatever their state and whichever way, each with the state of the Tube that it
     /// was found by; nearest first, as many as a network may span.
-    async fn neighbourhood(
-        &self,
-        from: &RoomRef,
-        view: &RoomView,
-    ) -> Result<Vec<(Room, TubeState)>, Unavailable> {
+    async fn neighbourhood(&self, from: &RoomRef, view: &RoomView) -> Result<Vec<(Room, TubeState)>, Unavailable> {
         let mut known: HashSet<RoomRef> = HashSet::from([from.clone()]);
         let mut queue: VecDeque<(RoomRef, TubeState)> = VecDeque::new();
         let mut found = Vec::new();

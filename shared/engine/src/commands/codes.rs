@@ -72,7 +72,9 @@ impl Engine {
             // Both rooms are told by the Tube itself.
             Ok(linked) if linked.new => Reply::default(),
             Ok(_) => match self.room(&there).await? {
-                Some(there) => Reply::line(format!("This room is connected with {} already.", answers::place_of(&there))),
+                Some(there) => {
+                    Reply::line(format!("This room is connected with {} already.", answers::place_of(&there)))
+                }
                 None => Reply::line(answers::UNKNOWN_CODE),
             },
             Err(LinkError::Unavailable(e)) => return Err(e),

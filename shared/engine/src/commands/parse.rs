@@ -93,8 +93,7 @@ pub(crate) fn read(body: &Text, us: &Identity) -> Option<Result<Command, Mistake
 
 /// A code as it is kept: upper case, without dashes. `None`: it is none.
 pub(crate) fn normal_code(said: &str) -> Option<String> {
-    let code: String =
-        said.chars().filter(|c| !matches!(c, '-' | '–' | '—')).map(|c| c.to_ascii_uppercase()).collect();
+    let code: String = said.chars().filter(|c| !matches!(c, '-' | '–' | '—')).map(|c| c.to_ascii_uppercase()).collect();
     (code.len() == CODE_LENGTH && code.bytes().all(|b| CODE_LETTERS.contains(&b))).then_some(code)
 }
 

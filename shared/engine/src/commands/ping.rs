@@ -68,7 +68,8 @@ impl Engine {
             return Ok(Reply::lines(nobody));
         }
         let at = self.inner.clock.now();
-        let here = self.room(&event.room).await?.map_or_else(|| "a connected room".to_owned(), |at| answers::place_of(&at));
+        let here =
+            self.room(&event.room).await?.map_or_else(|| "a connected room".to_owned(), |at| answers::place_of(&at));
         let waiting = |room: Room| Waiting { room: room.at, name: room.name, site: room.site, at };
         let rooms: Vec<Waiting> = around.reached.into_iter().map(waiting).collect();
         let mut lines = vec![format!("Asking {}.", answers::count(rooms.len(), "room", "rooms"))];
@@ -153,8 +154,7 @@ impl Engine {
         let here = delivery.lane.to.clone();
         let lines = self.missing(&here, &delivery.origin.event).await?;
         loop {
-            let mut commit =
-                Commit { done: vec![job.receipt], tally: vec![(Tally::LeftOut, 1)], ..Commit::default() };
+            let mut commit = Commit { done: vec![job.receipt], tally: vec![(Tally::LeftOut, 1)], ..Commit::default() };
             if !lines.is_empty() {
                 let lane = Lane { from: here.clone(), to: here.clone() };
                 let event = format!("{}-report", delivery.origin.event);
