@@ -7,6 +7,7 @@ use std::sync::{Arc, RwLock};
 use sameroom_model::{Account, AccountId, AccountState, Identity, Opened, OwnerId, Sealed, Secrets, Timestamp};
 use sameroom_platforms::{Draft, Platform, by_name};
 
+use crate::changes::ChangeKind;
 use crate::ports::{Commit, CommitError, Unavailable, When, Write};
 use crate::{Engine, keys, rows};
 
@@ -81,6 +82,7 @@ impl Engine {
                 Ok(_) => {
                     self.forget(&id);
                     self.changed();
+                    self.announce(owner, ChangeKind::AccountChanged, id.as_str());
                     return Ok(account);
                 }
                 Err(CommitError::Conflict) => {}
@@ -166,6 +168,7 @@ impl Engine {
             match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
                 Ok(_) => {
                     self.forget(id);
+                    self.announce(&kept.value.owner, ChangeKind::AccountChanged, id.as_str());
                     return Ok(true);
                 }
                 Err(CommitError::Conflict) => {}
@@ -174,7 +177,7 @@ impl Engine {
         }
     }
 
-    fn forget(&self, id: &AccountId) {
+    pub(crate) fn forget(&self, id: &AccountId) {
         if let Ok(mut cache) = self.inner.accounts.opened.write() {
             cache.remove(id);
         }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use sameroom_model::{AccountId, Delivery, Job, OwnerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use crate::changes::ChangeKind;
 use crate::link::LaneRow;
 use crate::ports::{Commit, CommitError, Key, NewJob, QueueName, Tally, Unavailable, When, Write};
 use crate::relay::{outbox, raise};
@@ -201,6 +202,7 @@ impl Engine {
         let key = keys::failed(&owner, at, &delivery.id);
         tracing::warn!(delivery = %delivery.id, why, "a delivery failed for good; it can be replayed");
         let failed = Failed { id: key.sort.clone(), at, why: why.to_owned(), delivery: delivery.clone() };
+        self.announce(&owner, ChangeKind::DeliveryFailed, failed.id.as_str());
         Ok(rows::put(key, &failed, at.checked_add(self.inner.config.keep_failed).ok(), When::Always))
     }
 

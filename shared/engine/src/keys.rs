@@ -80,6 +80,11 @@ pub(crate) fn owner_tube(owner_id: &OwnerId, id: &TubeId) -> Key {
     key(owner(owner_id), join(&["tube", id.as_str()]))
 }
 
+/// How a room is named in changes.
+pub fn room_id(room: &RoomRef) -> String {
+    join(&[room.account.as_str(), room.key.as_str()])
+}
+
 pub(crate) fn room_partition(room: &RoomRef) -> String {
     join(&["room", room.account.as_str(), room.key.as_str()])
 }

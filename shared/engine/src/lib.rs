@@ -22,6 +22,7 @@ mod joining;
 pub mod keys;
 mod link;
 mod map;
+mod moving;
 mod owners;
 mod page;
 mod plan;
@@ -34,6 +35,7 @@ mod retry;
 mod rows;
 mod show;
 mod tokens;
+mod tube_rows;
 mod tubes;
 
 use std::sync::Arc;
@@ -59,12 +61,13 @@ pub use ingest::problem;
 pub use joining::{Invitation, PortalError, Used};
 pub use link::{LinkError, Linked, Network};
 pub use map::{Flow, MapRoom, MapTube, NetworkMap};
+pub use moving::Move;
 pub use owners::OwnerChange;
 pub use page::{Changed, Page};
 pub use portals::Revoked;
 pub use pump::Pump;
 pub use removal::Impact;
-pub use tubes::{Made, Move, OwnSide, Side, TubeView};
+pub use tubes::{Made, OwnSide, Side, TubeView};
 
 /// The engine: one value that every role shares. Cheap to clone.
 #[derive(Clone)]

@@ -3,12 +3,16 @@
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
 use sameroom_model::{
-    AccountId, Direction, Lane, MadeBy, OwnerId, Room, RoomOptions, RoomRef, Text, Tube, TubeEnd, TubeId, TubeState,
+    AccountId, Direction, GuestId, Lane, MadeBy, OwnerId, Room, RoomOptions, RoomRef, Text, Tube, TubeEnd, TubeId,
+    TubeState,
 };
 use sameroom_platforms::{Joined, RoomDraft};
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Commit, CommitError, Key, Row, Unavailable, When, Write};
+use crate::changes::ChangeKind;
+use crate::owners::version;
+use crate::ports::{Commit, CommitError, Key, Row, Unavailable, When};
+use crate::tube_rows::{self, Label, Line};
 use crate::{Engine, keys, rows};
 
 /// Two rooms, connected, and whether that is new.
@@ -32,6 +36,9 @@ pub enum LinkError {
     /// Two rooms that have a Tube already.
     #[error("{0} is connected with that room already; choose another room, or remove one of the two Tubes")]
     AlreadyConnected(String),
+    /// More Portals than can move at once.
+    #[error("more than {0} Portals lead to that room; move the side without its Portals, or revoke some")]
+    TooManyPortals(usize),
     /// The store failed.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
@@ -102,6 +109,7 @@ impl Engine {
                 unknown: kept.as_ref().map(|kept| kept.value.unknown.clone()).unwrap_or_default(),
             };
             if self.save_room(&room, rows::unchanged(kept.as_ref())).await? {
+                self.room_changed(kept.map(|kept| kept.value).as_ref(), &room).await?;
                 return Ok(room);
             }
         }
@@ -169,104 +177,38 @@ impl Engine {
         self.commit_always(Commit { writes: vec![write], ..Commit::default() }).await
     }
 
-    /// Connects two rooms that are known, and says so in both. Connecting them again changes nothing.
+    /// Connects two rooms, each of its owner's, and says so in both. Connecting them again changes nothing.
     pub async fn connect(
         &self,
         owners: [&OwnerId; 2],
         rooms: [&RoomRef; 2],
         made_by: MadeBy,
     ) -> Result<Linked, LinkError> {
-        let [a, b] = rooms;
-        let mut known = Vec::new();
-        for at in rooms {
-            known.push(self.room(at).await?.ok_or_else(|| LinkError::UnknownRoom(at.key.to_string()))?);
+        let mut known = Vec::with_capacity(2);
+        for (owner, at) in owners.into_iter().zip(rooms) {
+            let room = self.owned_room(owner, at).await?;
+            known.push(room.ok_or_else(|| LinkError::UnknownRoom(at.key.to_string()))?.value);
         }
-        if a == b {
-            return Err(LinkError::SameRoom(known[0].name.clone()));
+        let (a, b) = (&known[0], &known[1]);
+        if a.at == b.at {
+            return Err(LinkError::SameRoom(a.name.clone()));
         }
         loop {
-            if let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&tube_id(a, b))).await? {
+            if let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&tube_id(&a.at, &b.at))).await? {
                 return Ok(Linked { tube: kept.value, new: false });
             }
-            let tube = self.new_tube(owners, rooms, made_by.clone());
-            let mut commit = Commit { writes: tube_writes(&tube, When::Absent), ..Commit::default() };
-            for (here, there) in [(&known[0], &known[1]), (&known[1], &known[0])] {
-                let words = format!("This room is now connected to {} on {}.", there.name, there.site);
-                self.notice(&here.at, &Text::plain(&words), &mut commit).await?;
-            }
+            let mut commit = Commit::default();
+            let line = self.plan_tube(owners, [a, b], made_by.clone(), None, &mut commit).await?;
+            let news = self.note(&mut commit, &tube_rows::news(&line.tube, ChangeKind::TubeMade)).await?;
             match self.inner.store.commit(commit).await {
                 Ok(_) => {
                     self.changed();
-                    return Ok(Linked { tube, new: true });
+                    self.wake(news);
+                    return Ok(Linked { tube: line.tube, new: true });
                 }
                 // Somebody connected them in between, or a notice of one of the rooms was just delivered: look again.
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Unavailable(e)) => return Err(e.into()),
-            }
-        }
-    }
-
-    /// Pauses, breaks or opens a Tube. `None`: the owner has none of that id.
-    pub async fn set_tube(&self, owner: &OwnerId, id: &TubeId, state: TubeState) -> Result<Option<Tube>, Unavailable> {
-        loop {
-            let Some(mut kept) = self.tube_of(owner, id).await? else { return Ok(None) };
-            if kept.value.state == state {
-                return Ok(Some(kept.value));
-            }
-            kept.value.state = state;
-            let mut commit =
-                Commit { writes: tube_writes(&kept.value, When::Version(kept.version)), ..Commit::default() };
-            let word = match state {
-                TubeState::Open => "carries messages again",
-                TubeState::Paused => "is paused",
-                TubeState::Broken => "is broken and carries no messages",
-            };
-            self.tell_both(&kept.value, word, &mut commit).await?;
-            match self.inner.store.commit(commit).await {
-                Ok(_) => {
-                    self.changed();
-                    return Ok(Some(kept.value));
-                }
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Unavailable(e)) => return Err(e),
-            }
-        }
-    }
-
-    /// Removes a Tube and says so in both rooms. Returns whether there was one.
-    pub async fn remove_tube(&self, owner: &OwnerId, id: &TubeId) -> Result<bool, Unavailable> {
-        loop {
-            let Some(kept) = self.tube_of(owner, id).await? else { return Ok(false) };
-            let mut commit = Commit::default();
-            commit.writes.push(Write::Delete { key: keys::tube(id), when: When::Version(kept.version) });
-            for end in &kept.value.ends {
-                commit.writes.push(Write::Delete { key: keys::room_tube(&end.room, id), when: When::Always });
-                commit.writes.push(Write::Delete { key: keys::owner_tube(&end.owner, id), when: When::Always });
-            }
-            dedup_deletes(&mut commit.writes);
-            self.tell_both(&kept.value, "is closed", &mut commit).await?;
-            match self.inner.store.commit(commit).await {
-                Ok(_) => {
-                    self.changed();
-                    return Ok(true);
-                }
-                Err(CommitError::Conflict) => {}
-                Err(CommitError::Unavailable(e)) => return Err(e),
-            }
-        }
-    }
-
-    /// An owner's Tubes.
-    pub async fn tubes(&self, owner: &OwnerId) -> Result<Vec<Tube>, Unavailable> {
-        let mut found = Vec::new();
-        let mut after: Option<String> = None;
-        loop {
-            let page = self.inner.store.query(&keys::owner(owner), keys::TUBE, after.as_deref(), 100).await?;
-            let Some((last, _)) = page.last() else { return Ok(found) };
-            after = Some(last.clone());
-            for (sort, _) in &page {
-                let id = TubeId::from(sort.trim_start_matches(keys::TUBE));
-                found.extend(self.tube_of(owner, &id).await?.map(|kept| kept.value));
             }
         }
     }
@@ -355,11 +297,27 @@ impl Engine {
             let Some(mut kept) = rows::load::<Room>(&*self.inner.store, &keys::room(at)).await? else {
                 return Ok(None);
             };
+            let before = kept.value.clone();
             change(&mut kept.value);
             if self.save_room(&kept.value, When::Version(kept.version)).await? {
+                self.room_changed(Some(&before), &kept.value).await?;
                 return Ok(Some(kept.value));
             }
         }
+    }
+
+    /// What follows from a change of a room: its owner is told, and lists show its new name.
+    async fn room_changed(&self, before: Option<&Room>, room: &Room) -> Result<(), Unavailable> {
+        if before == Some(room) {
+            return Ok(());
+        }
+        if before.is_some_and(|before| Label::of(before) != Label::of(room)) {
+            self.relabel(room).await?;
+        }
+        if let Some(account) = self.account(&room.at.account).await? {
+            self.announce(&account.owner, ChangeKind::RoomChanged, keys::room_id(&room.at));
+        }
+        Ok(())
     }
 
     async fn save_room(&self, room: &Room, when: When) -> Result<bool, Unavailable> {
@@ -377,39 +335,60 @@ impl Engine {
         }
     }
 
-    fn new_tube(&self, owners: [&OwnerId; 2], rooms: [&RoomRef; 2], made_by: MadeBy) -> Tube {
+    /// A room, if it is that owner's: its account is theirs.
+    pub(crate) async fn owned_room(
+        &self,
+        owner: &OwnerId,
+        at: &RoomRef,
+    ) -> Result<Option<rows::Kept<Room>>, Unavailable> {
+        match self.account(&at.account).await? {
+            Some(account) if account.owner == *owner => rows::load(&*self.inner.store, &keys::room(at)).await,
+            _ => Ok(None),
+        }
+    }
+
+    /// Whose a room is: its account's owner's. `None`: there is no such room.
+    pub async fn room_owner(&self, at: &RoomRef) -> Result<Option<OwnerId>, Unavailable> {
+        if self.room(at).await?.is_none() {
+            return Ok(None);
+        }
+        Ok(self.account(&at.account).await?.map(|account| account.owner))
+    }
+
+    /// Adds to a commit what makes a new Tube, the words in both rooms included; what its owners are told is left to
+    /// the caller. The commit conflicts where the two rooms have one already.
+    pub(crate) async fn plan_tube(
+        &self,
+        owners: [&OwnerId; 2],
+        rooms: [&Room; 2],
+        made_by: MadeBy,
+        guest: Option<GuestId>,
+        commit: &mut Commit,
+    ) -> Result<Line, Unavailable> {
+        let now = self.inner.clock.now();
         let end = |at: usize| TubeEnd {
-            room: rooms[at].clone(),
+            room: rooms[at].at.clone(),
             owner: owners[at].clone(),
             direction: Direction::Both,
             paused: false,
         };
-        Tube {
-            id: tube_id(rooms[0], rooms[1]),
+        let tube = Tube {
+            id: tube_id(&rooms[0].at, &rooms[1].at),
             ends: [end(0), end(1)],
             state: TubeState::Open,
             made_by,
-            made_at: self.inner.clock.now(),
-            guest: None,
-            version: 0,
+            made_at: now,
+            guest,
+            version: version(now, 0),
             unknown: serde_json::Map::new(),
+        };
+        let line = Line { tube, labels: rooms.map(Label::of) };
+        commit.writes.extend(line.put(When::Absent));
+        for (here, there) in [(rooms[0], rooms[1]), (rooms[1], rooms[0])] {
+            let words = format!("This room is now connected to {} on {}.", there.name, there.site);
+            self.notice(&here.at, &Text::plain(&words), commit).await?;
         }
-    }
-
-    async fn tube_of(&self, owner: &OwnerId, id: &TubeId) -> Result<Option<rows::Kept<Tube>>, Unavailable> {
-        let kept = rows::load::<Tube>(&*self.inner.store, &keys::tube(id)).await?;
-        Ok(kept.filter(|kept| kept.value.ends.iter().any(|end| end.owner == *owner)))
-    }
-
-    async fn tell_both(&self, tube: &Tube, word: &str, commit: &mut Commit) -> Result<(), Unavailable> {
-        let [a, b] = &tube.ends;
-        for (here, there) in [(a, b), (b, a)] {
-            if let Some(room) = self.room(&there.room).await? {
-                let words = format!("The connection to {} on {} {word}.", room.name, room.site);
-                self.notice(&here.room, &Text::plain(&words), commit).await?;
-            }
-        }
-        Ok(())
+        Ok(line)
     }
 }
 
@@ -444,28 +423,7 @@ fn neighbours(
         .collect()
 }
 
-fn tube_id(a: &RoomRef, b: &RoomRef) -> TubeId {
+pub(crate) fn tube_id(a: &RoomRef, b: &RoomRef) -> TubeId {
     let (a, b) = if a < b { (a, b) } else { (b, a) };
     keys::digest(&[a.account.as_str(), a.key.as_str(), b.account.as_str(), b.key.as_str()]).into()
-}
-
-/// The rows of a Tube: its own, one under each room so that the walk needs one read a room, one under each owner.
-fn tube_writes(tube: &Tube, when: When) -> Vec<Write> {
-    let mut writes = vec![rows::put(keys::tube(&tube.id), tube, None, when)];
-    for end in &tube.ends {
-        writes.push(rows::put(keys::room_tube(&end.room, &tube.id), tube, None, When::Always));
-        if !writes.iter().any(|w| matches!(w, Write::Put { key, .. } if *key == keys::owner_tube(&end.owner, &tube.id)))
-        {
-            writes.push(rows::put(keys::owner_tube(&end.owner, &tube.id), &(), None, When::Always));
-        }
-    }
-    writes
-}
-
-/// Both ends may have one owner: a transaction names each row once.
-fn dedup_deletes(writes: &mut Vec<Write>) {
-    let mut seen = HashSet::new();
-    writes.retain(|write| match write {
-        Write::Put { key, .. } | Write::Delete { key, .. } => seen.insert(key.clone()),
-    });
 }

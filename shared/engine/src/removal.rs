@@ -1,11 +1,23 @@
 //! Removing accounts and rooms, with all that goes with them: Tubes are closed first, so that the other side is told,
 //! then Portals are revoked, then rows go. What was interrupted is finished by asking again.
 
-use sameroom_model::{AccountId, OwnerId, Portal, RoomRef};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use crate::Engine;
-use crate::ports::Unavailable;
+use sameroom_model::{Account, AccountId, Lane, OwnerId, Portal, RoomRef};
+
+use crate::changes::ChangeKind;
+use crate::page::read;
+use crate::ports::{Commit, CommitError, Unavailable, When, Write};
 use crate::tubes::TubeView;
+use crate::{Engine, keys, rows};
+
+/// How many rooms and rows are removed at a time.
+const PAGE: usize = 100;
+/// How long rooms are given to hear that their Tubes are closed, before the account that says so is gone.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+/// How often it is looked whether they have.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// What goes with an account.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -21,19 +33,143 @@ pub struct Impact {
 impl Engine {
     /// What would go with an account. `None`: the owner has none of that id.
     pub async fn account_impact(&self, owner: &OwnerId, id: &AccountId) -> Result<Option<Impact>, Unavailable> {
-        let _ = (owner, id);
-        Err(Unavailable::new("not built yet"))
+        if self.owned_account(owner, id).await?.is_none() {
+            return Ok(None);
+        }
+        let mut tubes = BTreeMap::new();
+        let mut impact = Impact::default();
+        let mut after: Option<String> = None;
+        loop {
+            let (rooms, next) = self.rooms_of(id, after.as_deref()).await?;
+            impact.rooms += rooms.len();
+            for room in rooms {
+                for tube in self.view(&room).await?.tubes {
+                    tubes.insert(tube.id.clone(), tube);
+                }
+            }
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        for tube in tubes.into_values() {
+            impact.tubes.push(self.line(tube).await?.view(owner));
+        }
+        let now = self.inner.clock.now();
+        let portals = self.portals_where(owner, |portal| portal.room.account == *id).await?;
+        impact.portals = portals.into_iter().map(|kept| kept.value.at(now)).collect();
+        Ok(Some(impact))
     }
 
-    /// Removes an account and all that goes with it. Returns whether there was one.
+    /// Removes an account and all that goes with it; both sides of each Tube are told first. Returns whether there was
+    /// one.
     pub async fn remove_account(&self, owner: &OwnerId, id: &AccountId) -> Result<bool, Unavailable> {
-        let _ = (owner, id);
-        Err(Unavailable::new("not built yet"))
+        if self.owned_account(owner, id).await?.is_none() {
+            return Ok(false);
+        }
+        for kept in self.portals_where(owner, |portal| portal.room.account == *id).await? {
+            self.revoke_portal(owner, &kept.value.portal.id, false).await?;
+        }
+        loop {
+            let (rooms, _) = self.rooms_of(id, None).await?;
+            if rooms.is_empty() {
+                break;
+            }
+            let mut told = Vec::new();
+            for room in &rooms {
+                if self.disable_room(room).await? > 0 {
+                    told.push(room);
+                }
+            }
+            self.hear_last_words(&told).await?;
+            for room in &rooms {
+                self.delete_room(room).await?;
+            }
+        }
+        loop {
+            let Some(kept) = self.owned_account(owner, id).await? else { return Ok(true) };
+            let writes = vec![
+                Write::Delete { key: keys::account(id), when: When::Version(kept.version) },
+                Write::Delete { key: keys::owner_account(owner, id), when: When::Always },
+            ];
+            let mut commit = Commit { writes, ..Commit::default() };
+            let news = self.note(&mut commit, &[(owner, ChangeKind::AccountRemoved, id.to_string())]).await?;
+            match self.inner.store.commit(commit).await {
+                Ok(_) => {
+                    self.forget(id);
+                    self.changed();
+                    self.wake(news);
+                    return Ok(true);
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
+            }
+        }
     }
 
     /// Removes a room, its Tubes and its Portals. Returns whether the owner had it.
     pub async fn remove_room(&self, owner: &OwnerId, room: &RoomRef) -> Result<bool, Unavailable> {
-        let _ = (owner, room);
-        Err(Unavailable::new("not built yet"))
+        if self.owned_room(owner, room).await?.is_none() {
+            return Ok(false);
+        }
+        for kept in self.portals_of(owner, room).await? {
+            self.revoke_portal(owner, &kept.value.portal.id, false).await?;
+        }
+        if self.disable_room(room).await? > 0 {
+            self.hear_last_words(&[room]).await?;
+        }
+        self.delete_room(room).await?;
+        self.announce(owner, ChangeKind::RoomRemoved, keys::room_id(room));
+        self.changed();
+        Ok(true)
+    }
+
+    async fn owned_account(&self, owner: &OwnerId, id: &AccountId) -> Result<Option<rows::Kept<Account>>, Unavailable> {
+        let kept = rows::load::<Account>(&*self.inner.store, &keys::account(id)).await?;
+        Ok(kept.filter(|kept| kept.value.owner == *owner))
+    }
+
+    /// A page of an account's rooms, by reference, and the way to the next.
+    async fn rooms_of(
+        &self,
+        account: &AccountId,
+        after: Option<&str>,
+    ) -> Result<(Vec<RoomRef>, Option<String>), Unavailable> {
+        let page = read(&*self.inner.store, &keys::account(account).partition, keys::ROOM, after, PAGE).await?;
+        let rooms = page.items.iter().map(|(key, row)| rows::decode(key, row).map(|kept| kept.value));
+        Ok((rooms.collect::<Result<_, _>>()?, page.next))
+    }
+
+    /// Waits, but not for long, until rooms have heard what they were last told.
+    async fn hear_last_words(&self, rooms: &[&RoomRef]) -> Result<(), Unavailable> {
+        let until = tokio::time::Instant::now() + LAST_WORDS;
+        for room in rooms {
+            let lane = keys::lane(&Lane { from: (*room).clone(), to: (*room).clone() });
+            while self.inner.store.get(&lane).await?.is_some() && tokio::time::Instant::now() < until {
+                tokio::time::sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the rows of a room that has no Tubes. Its lanes' rows stay until what waits in them is settled; the row
+    /// by which it is found goes last, so that what was interrupted is found again.
+    async fn delete_room(&self, room: &RoomRef) -> Result<(), Unavailable> {
+        let hosted = keys::hosted_partition(room);
+        loop {
+            let page = self.inner.store.query(&hosted, "", None, PAGE).await?;
+            if page.is_empty() {
+                break;
+            }
+            let delete = |(sort, _)| Write::Delete {
+                key: crate::ports::Key { partition: hosted.clone(), sort },
+                when: When::Always,
+            };
+            let writes = page.into_iter().map(delete).collect();
+            self.commit_always(Commit { writes, ..Commit::default() }).await?;
+        }
+        let rows = [keys::room(room), keys::room_seen(room), keys::account_room(room)];
+        let writes = rows.into_iter().map(|key| Write::Delete { key, when: When::Always }).collect();
+        self.commit_always(Commit { writes, ..Commit::default() }).await
     }
 }
