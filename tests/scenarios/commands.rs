@@ -196,6 +196,79 @@ stories! {
         tea.is_told("sick on hook answered in ").await;
     }
 
+    async fn anybody_in_a_room_can_disconnect_it(town) {
+        let (tea, hook) = (town.local("tea").await, town.hook("hook").await);
+        town.tube("local tea", "hook general").await;
+        town.tube("local tea", "hook other").await;
+        tea.says("ann", "-sameroom disable").await;
+        tea.is_told("Done: all 2 Tubes of this room are removed").await;
+        for room in ["general", "other"] {
+            hook.is_told(room, "The connection to tea on Sameroom is closed.").await;
+        }
+        tea.says("ann", "alone").await;
+        tea.says("ann", "-sameroom disable").await;
+        tea.is_told("This room is not connected with any other.").await;
+        town.settled().await;
+        assert_eq!(hook.texts("general"), [""; 0]);
+    }
+
+    async fn a_portal_is_shown_in_one_room_and_used_in_another(town) {
+        let (tea, hook) = (town.local("tea").await, town.hook("hook").await);
+        tea.says("ann", "-sameroom portal").await;
+        let told = tea.is_told("This room's Portal is ").await;
+        let url = told.lines().next().unwrap()["This room's Portal is ".len()..].to_owned();
+        assert!(url.contains("/p/"), "{url}");
+        hook.says("bob", "general", &format!("-sameroom connect {url}")).await;
+        hook.is_told("general", "This room is now connected to tea on Sameroom.").await;
+        tea.says("ann", "hello").await;
+        hook.hears("general", "ann", "hello").await;
+        hook.says("bob", "general", &format!("-sameroom connect {url}")).await;
+        hook.is_told("general", "This room is connected with tea on Sameroom already.").await;
+        tea.says("ann", &format!("-sameroom connect {url}")).await;
+        tea.is_told("use it from another room.").await;
+        let wrong = url.replace("/p/", "/p/x");
+        hook.says("bob", "other", &format!("-sameroom connect {wrong}")).await;
+        hook.is_told("other", "ask for a new one.").await;
+        // It is the same one every time.
+        hook.says("bob", "general", "-sameroom portal").await;
+        tea.says("ann", "@sameroom portal").await;
+        tea.sees(|entries| {
+            let told = entries.iter().filter(|entry| entry.body.words().contains(&url) && entry.author.is_none());
+            (told.count() == 2).then_some(())
+        }).await;
+    }
+
+    async fn a_map_is_told_and_drawn(town) {
+        let (tea, hook) = (town.local("tea").await, town.hook("hook").await);
+        tea.says("ann", "-sameroom map").await;
+        tea.is_told("This room is not connected with any other.").await;
+        town.tube("local tea", "hook general").await;
+        town.tube("hook general", "hook <b>&amp;").await;
+        let paused = town.tube("local tea", "hook resting").await;
+        town.set_tube(&paused, sameroom_model::TubeState::Paused).await;
+        tea.says("ann", "-sameroom map").await;
+        let told = tea.is_told("This room is connected with 2 rooms by 2 Tubes").await;
+        assert!(told.contains("general on hook, <b>&amp; on hook."), "{told}");
+        assert!(told.contains("nothing written here gets to: resting on hook (its Tube is paused)."), "{told}");
+        let url = told.lines().last().unwrap().rsplit(' ').next().unwrap().to_owned();
+        for (url, kind) in [(url.clone(), "text/html; charset=utf-8"), (format!("{url}.svg"), "image/svg+xml")] {
+            let request = http::Request::get(&url).body(bytes::Bytes::new()).unwrap();
+            let answer = hook.gets(request).await;
+            assert_eq!((answer.status().as_u16(), answer.headers()["content-type"].to_str().unwrap()), (200, kind));
+            let policy = answer.headers()["content-security-policy"].to_str().unwrap();
+            assert!(policy.starts_with("default-src 'none'") && !policy.contains("unsafe"), "{policy}");
+            let page = String::from_utf8(answer.body().to_vec()).unwrap();
+            assert!(page.contains("&lt;b&gt;&amp;amp;") && !page.contains("<b>&amp;"), "{page}");
+            assert!(page.contains("resting") && page.contains("paused"), "{page}");
+        }
+        let wrong = http::Request::get(format!("{url}x")).body(bytes::Bytes::new()).unwrap();
+        assert_eq!(hook.gets(wrong).await.status().as_u16(), 404);
+        town.pass(Duration::from_secs(24 * 3600 + 1)).await;
+        let later = http::Request::get(&url).body(bytes::Bytes::new()).unwrap();
+        let later = hook.gets(later).await.status().as_u16();
+        assert_eq!(later, if town.memory.is_some() { 404 } else { 200 });
+    }
+
     async fn whoever_pings_too_often_waits(town) {
         let tea = town.local("tea").await;
         for _ in 0..3 {

@@ -3,6 +3,7 @@
 
 mod body;
 mod hooks;
+pub mod map;
 mod metrics;
 mod page;
 mod rooms;
@@ -32,6 +33,7 @@ pub fn router(engine: Engine, hint: Option<Vec<String>>) -> Router {
         .route("/", get(page::front))
         .route("/rooms/{tokens}", get(rooms::page))
         .route("/rooms/{token}/events", get(rooms::events))
+        .route("/maps/{token}", get(map::chart))
         .route("/hooks/{platform}/{account}", post(hooks::receive))
         .route("/hooks/{platform}/{account}/{*rest}", post(hooks::receive))
         .route("/healthz", get(metrics::healthz))

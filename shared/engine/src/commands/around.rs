@@ -59,30 +59,36 @@ impl Engine {
         Ok(Around { reached, cut_off, tubes: tubes.len() })
     }
 
-    /// Every room that Tubes lead to, whatever their state and whichever way, each with the state of the Tube that it
-    /// was found by; nearest first, as many as a network may span.
+    /// Every room that open Tubes lead to, whichever way, and those at the other ends of the room's own Tubes, whatever
+    /// their state: nobody here sees what lies behind those. Each with the state of the Tube that it was found by;
+    /// nearest first, as many as a network may span.
     async fn neighbourhood(&self, from: &RoomRef, view: &RoomView) -> Result<Vec<(Room, TubeState)>, Unavailable> {
         let mut known: HashSet<RoomRef> = HashSet::from([from.clone()]);
-        let mut queue: VecDeque<(RoomRef, TubeState)> = VecDeque::new();
         let mut found = Vec::new();
-        let mut look = |at: &RoomRef, view: &RoomView, queue: &mut VecDeque<(RoomRef, TubeState)>| {
-            for tube in &view.tubes {
-                if let Some((there, _)) = tube.across(at)
-                    && known.insert(there.room.clone())
-                {
-                    queue.push_back((there.room.clone(), tube.state));
-                }
-            }
-        };
-        look(from, view, &mut queue);
+        let mut queue: VecDeque<(RoomRef, TubeState)> = ends(from, view, &mut known, |_| true).into();
         while let Some((at, state)) = queue.pop_front() {
             if found.len() >= self.inner.config.rooms_max {
                 break;
             }
             let view = self.view(&at).await?;
-            look(&at, &view, &mut queue);
+            if state == TubeState::Open {
+                queue.extend(ends(&at, &view, &mut known, |state| state == TubeState::Open));
+            }
             found.extend(view.room.map(|kept| (kept.value, state)));
         }
         Ok(found)
     }
+}
+
+/// The other ends of a room's Tubes that are not known yet, open ones first.
+fn ends(
+    at: &RoomRef,
+    view: &RoomView,
+    known: &mut HashSet<RoomRef>,
+    wanted: fn(TubeState) -> bool,
+) -> Vec<(RoomRef, TubeState)> {
+    let mut tubes: Vec<_> = view.tubes.iter().filter(|tube| wanted(tube.state)).collect();
+    tubes.sort_by_key(|tube| tube.state != TubeState::Open);
+    let ends = tubes.into_iter().filter_map(|tube| tube.across(at).map(|(there, _)| (there.room.clone(), tube.state)));
+    ends.filter(|(room, _)| known.insert(room.clone())).collect()
 }
