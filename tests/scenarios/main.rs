@@ -38,6 +38,7 @@ macro_rules! stories {
     )*};
 }
 
+mod commands;
 mod crossing;
 mod faults;
 mod lanes;

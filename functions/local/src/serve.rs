@@ -60,7 +60,7 @@ pub(crate) fn logging(filter: &str, json: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result<()> {
+async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result<()> {
     // Bound first: a port in use is the commonest mistake, and nothing is changed by then.
     let listener = bind(settings.listen).await?;
     let address = listener.local_addr().context("the listen address can't be read")?;
@@ -68,6 +68,10 @@ async fn run(settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Result
         .public_url
         .as_ref()
         .map_or_else(|| format!("http://{address}"), |url| url.as_str().trim_end_matches('/').to_owned());
+    if settings.public_url.is_none() && address.ip().is_loopback() {
+        // Good enough for links: whoever types in a room here is on this machine, or comes through the operator.
+        settings.engine.public_url = Some(base.clone());
+    }
     let mut signals = Signals::catch()?;
     let runtime = Arc::new(Runtime::open(&settings)?);
     runtime.check_secrets().await?;

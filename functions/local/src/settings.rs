@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use sameroom_engine::Config;
+use sameroom_engine::{CommandRules, Config, Who};
 use sameroom_wire::Net;
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -43,6 +43,7 @@ struct File {
     store: StoreFile,
     relay: RelayFile,
     local_rooms: RoomsFile,
+    commands: CommandsFile,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -73,6 +74,20 @@ struct RoomsFile {
     history_keep: Span,
 }
 
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+struct CommandsFile {
+    enabled: bool,
+    connect: WhoFile,
+    disable: WhoFile,
+    format: WhoFile,
+    ask: Option<String>,
+}
+
+/// `"anyone"`, `"nobody"`, or a list of people.
+#[derive(Debug, PartialEq)]
+struct WhoFile(Who);
+
 impl Default for File {
     fn default() -> Self {
         Self {
@@ -84,6 +99,7 @@ impl Default for File {
             store: StoreFile::default(),
             relay: RelayFile::default(),
             local_rooms: RoomsFile::default(),
+            commands: CommandsFile::default(),
         }
     }
 }
@@ -118,6 +134,38 @@ impl Default for RoomsFile {
     }
 }
 
+impl Default for CommandsFile {
+    fn default() -> Self {
+        let CommandRules { enabled, connect, disable, format, ask } = CommandRules::default();
+        Self { enabled, connect: WhoFile(connect), disable: WhoFile(disable), format: WhoFile(format), ask }
+    }
+}
+
+impl CommandsFile {
+    fn rules(self) -> CommandRules {
+        let Self { enabled, connect, disable, format, ask } = self;
+        CommandRules { enabled, connect: connect.0, disable: disable.0, format: format.0, ask }
+    }
+}
+
+impl<'de> Deserialize<'de> for WhoFile {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let who = match toml::Value::deserialize(deserializer)? {
+            toml::Value::String(word) if word == "anyone" => Some(Who::Anyone),
+            toml::Value::String(word) if word == "nobody" => Some(Who::Nobody),
+            toml::Value::Array(users) => {
+                let users: Option<Vec<String>> =
+                    users.into_iter().map(|user| user.as_str().map(str::to_owned)).collect();
+                users.map(Who::Users)
+            }
+            _ => None,
+        };
+        who.map(Self).ok_or_else(|| {
+            serde::de::Error::custom("write \"anyone\", \"nobody\", or a list of people, for example [\"U024BE7LH\"]")
+        })
+    }
+}
+
 impl Settings {
     /// Puts together what flags, variables and the file say.
     pub(crate) fn load(args: &ServeArgs) -> anyhow::Result<Self> {
@@ -134,10 +182,15 @@ impl Settings {
         };
         let nets = if args.allow_network.is_empty() { file.allow_network } else { args.allow_network.clone() };
         let ca = args.ca.clone().or(file.ca);
+        let listen = args.listen.unwrap_or(file.listen);
+        let public_url = args.public_url.clone().or(file.public_url);
+        let mut engine = engine(file.relay, &file.local_rooms)?;
+        engine.commands = file.commands.rules();
+        engine.public_url = public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
         Ok(Self {
             data,
-            listen: args.listen.unwrap_or(file.listen),
-            public_url: args.public_url.clone().or(file.public_url),
+            listen,
+            public_url,
             log: args.log.clone().unwrap_or(file.log),
             allow: nets
                 .iter()
@@ -151,7 +204,7 @@ impl Settings {
                 .transpose()?,
             durable: file.store.durable,
             dedup_window: file.store.dedup_window.0,
-            engine: engine(file.relay, &file.local_rooms)?,
+            engine,
         })
     }
 }
@@ -291,6 +344,17 @@ mod tests {
     fn a_typo_is_named_with_its_line() {
         let e = toml::from_str::<File>("listen = \"127.0.0.1:1\"\nlisten_on = 3\n").expect_err("a typo").to_string();
         assert!(e.contains("line 2") && e.contains("listen_on"), "{e}");
+    }
+
+    #[test]
+    fn who_may_do_what_is_a_word_or_a_list() {
+        let rules = |text: &str| toml::from_str::<File>(text).map(|file| file.commands.rules());
+        let set = rules("[commands]\nconnect = \"nobody\"\ndisable = [\"U1\", \"irc-x/ann\"]\nask = \"ops\"\n")
+            .expect("it is right");
+        assert_eq!((set.connect, set.format), (Who::Nobody, Who::Anyone));
+        assert_eq!(set.disable, Who::Users(vec!["U1".to_owned(), "irc-x/ann".to_owned()]));
+        let e = rules("[commands]\nconnect = \"me\"\n").expect_err("neither").to_string();
+        assert!(e.contains("line 2") && e.contains("anyone"), "{e}");
     }
 
     #[test]

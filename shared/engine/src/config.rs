@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::commands::CommandRules;
+
 /// What can be set about the engine.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -38,6 +40,10 @@ pub struct Config {
     /// Whether `@name` written elsewhere becomes a mention of the one person of that name, where the target has
     /// mentions and the person is known there.
     pub mention_by_name: bool,
+    /// What people in rooms may do by command.
+    pub commands: CommandRules,
+    /// How long rooms have to answer a ping before those that have not are told.
+    pub ping_wait: Duration,
 }
 
 impl Default for Config {
@@ -59,6 +65,8 @@ impl Default for Config {
             history_keep: Duration::from_hours(24),
             public_url: None,
             mention_by_name: true,
+            commands: CommandRules::default(),
+            ping_wait: Duration::from_secs(30),
         }
     }
 }

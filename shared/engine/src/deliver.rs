@@ -9,6 +9,7 @@ use sameroom_model::{AccountState, Delivery, Job, Lane, Outcome, RoomRef, Sent};
 use sameroom_platforms::Carrier;
 
 use crate::attempt::{Begun, Verdict};
+use crate::commands::pong;
 use crate::link::{LaneRow, Way};
 use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Tally, Unavailable, When, Write};
 use crate::relay::UNREADABLE;
@@ -33,6 +34,9 @@ struct Wait {
 impl Engine {
     /// Makes a batch of deliveries of one lane, in order, and settles its leases whatever happens.
     pub async fn deliver(&self, batch: Batch) {
+        if keys::is_ping_group(&batch.group) {
+            return self.report_pings(batch).await;
+        }
         let group = batch.group;
         let mut jobs = batch.jobs.into_iter().peekable();
         // Looked up once a batch: a Tube that is removed meanwhile stops at the next.
@@ -182,6 +186,7 @@ impl Engine {
 
     async fn settle_one(&self, job: Leased, delivery: Delivery, verdict: Verdict) -> Result<Option<Wait>, Unavailable> {
         let mut commit = Commit { done: vec![job.receipt], ..Commit::default() };
+        let pong = pong(&delivery, &verdict);
         match verdict {
             Verdict::Done(copy) => {
                 commit.writes = self.note_copy(&delivery, &copy);
@@ -201,6 +206,9 @@ impl Engine {
             },
         }
         self.finish(&delivery.lane, commit).await?;
+        if let Some(told) = pong {
+            self.pong(&delivery, &told).await;
+        }
         Ok(None)
     }
 
@@ -281,7 +289,7 @@ impl Engine {
     }
 
     /// Puts a job that can't be read among the letters, whole, so that its lane goes on: it can be replayed.
-    async fn bury(&self, group: &str, job: &Leased) -> Result<(), Unavailable> {
+    pub(crate) async fn bury(&self, group: &str, job: &Leased) -> Result<(), Unavailable> {
         tracing::error!(why = UNREADABLE, "a delivery was given up; it is kept, and can be replayed");
         let commit = Commit {
             done: vec![job.receipt],
@@ -307,7 +315,7 @@ impl Engine {
         self.finish(&delivery.lane, commit).await
     }
 
-    async fn lane_row(&self, lane: &Lane) -> Result<Option<rows::Kept<LaneRow>>, Unavailable> {
+    pub(crate) async fn lane_row(&self, lane: &Lane) -> Result<Option<rows::Kept<LaneRow>>, Unavailable> {
         rows::load::<LaneRow>(&*self.inner.store, &keys::lane(lane)).await
     }
 }
@@ -322,6 +330,6 @@ fn lower(lane: &Lane, kept: &rows::Kept<LaneRow>) -> Write {
     }
 }
 
-fn decode(job: &Leased) -> Option<Delivery> {
+pub(crate) fn decode(job: &Leased) -> Option<Delivery> {
     serde_json::from_slice::<Job>(&job.body).ok().filter(|job| job.v == Job::VERSION)?.delivery
 }

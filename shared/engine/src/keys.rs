@@ -253,6 +253,45 @@ pub(crate) fn hosted_key(room: &RoomRef, message: &MessageKey) -> Key {
     key(hosted_partition(room), join(&["key", message.as_str()]))
 }
 
+/// What counts something that may happen only so often in a minute.
+pub(crate) fn limit(what: &str, of: &[&str], minute: i64) -> Key {
+    key(join(&["limit", what, &join(of)]), minute.to_string())
+}
+
+/// Where it is found which room a code connects with, by the code's hash.
+pub(crate) fn code(hash: &str) -> Key {
+    key(join(&["code", hash]), SELF)
+}
+
+/// Where it is found which code a room has open.
+pub(crate) fn code_of(room: &RoomRef) -> Key {
+    key(join(&["code-of", room.account.as_str(), room.key.as_str()]), SELF)
+}
+
+/// Where it is found which room's network a link shows, by its token's hash.
+pub(crate) fn chart(hash: &str) -> Key {
+    key(join(&["chart", hash]), SELF)
+}
+
+/// The rooms that a ping still waits for.
+pub(crate) fn ping_partition(room: &RoomRef, ping: &EventId) -> String {
+    join(&["ping", room.account.as_str(), room.key.as_str(), ping.as_str()])
+}
+
+pub(crate) fn ping(room: &RoomRef, ping: &EventId, to: &RoomRef) -> Key {
+    key(ping_partition(room, ping), join(&[to.account.as_str(), to.key.as_str()]))
+}
+
+/// The group of the job that tells which rooms have not answered a ping; on the queue of outboxes.
+pub(crate) fn ping_group(room: &RoomRef, ping: &EventId) -> String {
+    join(&["ping", &ping_partition(room, ping)])
+}
+
+/// Whether a group is such a job's. Lanes' groups have four parts.
+pub(crate) fn is_ping_group(group: &str) -> bool {
+    group.starts_with("ping/") && split(group).len() == 2
+}
+
 pub(crate) fn owner_row(id: &OwnerId) -> Key {
     key(OWNERS.to_owned(), join(&["owner", id.as_str()]))
 }
@@ -336,6 +375,9 @@ mod tests {
     #[test]
     fn groups_tell_what_they_are_of() {
         let (a, b) = (RoomRef::new("acc/1", "#x%2F/"), RoomRef::new("b", "%"));
+        assert!(super::is_ping_group(&super::ping_group(&a, &"e".into())));
+        let odd = Lane { from: RoomRef::new("ping", "x"), to: b.clone() };
+        assert!(!super::is_ping_group(&super::lane_group(&odd)));
         assert_eq!(super::room_of(&super::event_group(&a)), Some(a.clone()));
         let lane = Lane { from: a, to: b };
         assert_eq!(super::lane_of(&super::lane_group(&lane)), Some(lane));

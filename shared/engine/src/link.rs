@@ -110,6 +110,7 @@ impl Engine {
                 site: draft.site.clone(),
                 options: kept.as_ref().map(|kept| kept.value.options).unwrap_or_default(),
                 settings: draft.settings.clone(),
+                listen: kept.as_ref().is_some_and(|kept| kept.value.listen),
                 unknown: kept.as_ref().map(|kept| kept.value.unknown.clone()).unwrap_or_default(),
             };
             if self.save_room(&room, rows::unchanged(kept.as_ref())).await? {
@@ -122,6 +123,11 @@ impl Engine {
     /// Sets a room's options. `None`: there is no such room.
     pub async fn set_options(&self, at: &RoomRef, options: RoomOptions) -> Result<Option<Room>, Unavailable> {
         self.change_room(at, |room| room.options = options).await
+    }
+
+    /// Sets whether we are in a room although no Tube touches it. See [`Room::listen`]. `None`: there is no such room.
+    pub async fn listen(&self, at: &RoomRef, listen: bool) -> Result<Option<Room>, Unavailable> {
+        self.change_room(at, |room| room.listen = listen).await
     }
 
     /// One room.
@@ -146,14 +152,15 @@ impl Engine {
         }
     }
 
-    /// The rooms that a held connection has to be in: those that a Tube touches, and those that are still to be told
-    /// that their last one is closed.
+    /// The rooms that a held connection has to be in: those that a Tube touches, those that are still to be told that
+    /// their last one is closed, and those that are listened to without one.
     pub async fn joined(&self, account: &AccountId) -> Result<Vec<Joined>, Unavailable> {
         let mut joined = Vec::new();
         for room in self.rooms(account).await? {
             let partition = keys::room_partition(&room.at);
             let notices = keys::lane(&Lane { from: room.at.clone(), to: room.at.clone() });
-            if self.inner.store.query(&partition, keys::TUBE, None, 1).await?.is_empty()
+            if !room.listen
+                && self.inner.store.query(&partition, keys::TUBE, None, 1).await?.is_empty()
                 && self.inner.store.get(&notices).await?.is_none()
             {
                 continue;

@@ -10,7 +10,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use sameroom_model::{
-    Action, Delivery, Event, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef, Sent, Text, Timestamp,
+    Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef, Sent, Text,
+    Timestamp,
 };
 use sameroom_platforms::Echo;
 use sameroom_text::names::excerpt;
@@ -18,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::accounts::Open;
 use crate::attempt::{Begun, Verdict};
+use crate::commands::{self, Asked, Heard};
 use crate::failpoint::failpoint;
 use crate::link::{LaneRow, RoomView};
 use crate::ports::{Again, Batch, Commit, CommitError, Leased, NewJob, QueueName, Receipt, Tally, Unavailable, Write};
@@ -128,19 +130,22 @@ impl Engine {
 
     /// Adds to a commit what says something of our own in a room.
     pub(crate) async fn notice(&self, room: &RoomRef, body: &Text, commit: &mut Commit) -> Result<(), Unavailable> {
-        let lane = Lane { from: room.clone(), to: room.clone() };
         let now = self.inner.clock.now();
         // By its words too: several Tubes of a room may change in one instant, and each notice is one of its own.
         let event = format!("notice-{}-{}", now.as_microsecond(), keys::digest(&[&body.words()]));
-        let delivery = Delivery {
-            id: delivery_id(&lane, &event),
-            origin: Origin { event: event.into(), key: None, at: now },
-            author: None,
-            shown: String::new(),
-            action: Action::Notice { body: body.clone() },
-            copies: Vec::new(),
-            lane,
-        };
+        self.say(Lane { from: room.clone(), to: room.clone() }, event.into(), body, commit).await
+    }
+
+    /// Adds to a commit what says something of our own at the end of a lane. `event`: the same for the same notice, so
+    /// that one said twice has one effect where the target sees to that. One commit names a lane once.
+    pub(crate) async fn say(
+        &self,
+        lane: Lane,
+        event: EventId,
+        body: &Text,
+        commit: &mut Commit,
+    ) -> Result<(), Unavailable> {
+        let delivery = own_words(lane, event, body.clone(), self.inner.clock.now());
         let kept = rows::load::<LaneRow>(&*self.inner.store, &keys::lane(&delivery.lane)).await?;
         commit.writes.push(raise(&delivery.lane, kept.as_ref(), |_| ()));
         commit.sends.push(outbox(&delivery));
@@ -180,6 +185,12 @@ impl Run<'_> {
         if plan::hushed(&event) || engine.is_echo(&event, open.as_deref()).await? {
             return self.filter(&job);
         }
+        if let Some(heard) = commands::heard(&event, open.as_deref()) {
+            return match heard {
+                Heard::Nothing => self.filter(&job),
+                Heard::Asked(asked) => self.obey(&job, &event, &asked).await,
+            };
+        }
         let mut view = engine.view(&event.room).await?;
         if !view.tubes.is_empty() && engine.complete(&mut event).await? {
             // A Tube that was removed while names were looked up carries nothing any more.
@@ -208,6 +219,27 @@ impl Run<'_> {
             (false, owed) => {
                 self.flush().await?;
                 self.append(&job, owed, false).await
+            }
+        }
+    }
+
+    /// Does what is asked in a command, and answers in its room. Should it be cut short, all of it is done again: every
+    /// command made twice has one effect.
+    async fn obey(&mut self, job: &Leased, event: &Event, asked: &Asked) -> Result<(), Unavailable> {
+        self.flush().await?;
+        let engine = self.engine;
+        let reply = engine.obey(event, asked).await?;
+        loop {
+            let tally = vec![(Tally::Filtered, 1)];
+            let mut commit = Commit { done: vec![job.receipt], tally, ..Commit::default() };
+            engine.reply(event, &reply, &mut commit).await?;
+            match engine.inner.store.commit(commit).await {
+                Ok(_) => {
+                    self.settled.insert(job.receipt);
+                    return Ok(());
+                }
+                Err(CommitError::Conflict) => {}
+                Err(CommitError::Unavailable(e)) => return Err(e),
             }
         }
     }
@@ -451,6 +483,19 @@ fn message_key(event: &Event) -> Option<sameroom_model::MessageKey> {
 fn delivery_id(lane: &Lane, event: &str) -> sameroom_model::DeliveryId {
     let (from, to) = (&lane.from, &lane.to);
     keys::digest(&[from.account.as_str(), from.key.as_str(), to.account.as_str(), to.key.as_str(), event]).into()
+}
+
+/// A delivery that says something of our own.
+pub(crate) fn own_words(lane: Lane, event: EventId, body: Text, at: Timestamp) -> Delivery {
+    Delivery {
+        id: delivery_id(&lane, event.as_str()),
+        origin: Origin { event, key: None, at },
+        author: None,
+        shown: String::new(),
+        action: Action::Notice { body },
+        copies: Vec::new(),
+        lane,
+    }
 }
 
 /// A job that makes a delivery by its lane's outbox.

@@ -36,6 +36,10 @@ pub struct Room {
     /// What the platform alone understands (an IRC channel's key, as a sealed secret's name, and the like).
     #[serde(default, skip_serializing_if = "serde_json::Value::is_null")]
     pub settings: serde_json::Value,
+    /// Whether we are in the room although no Tube touches it, so that people there can give commands. Where platforms
+    /// tell of every room by themselves it makes no difference.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub listen: bool,
     /// Fields of a newer version, kept through a rewrite.
     #[serde(flatten)]
     pub unknown: serde_json::Map<String, serde_json::Value>,

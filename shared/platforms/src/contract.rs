@@ -148,6 +148,13 @@ pub trait Platform: Send + Sync + 'static {
         Err(Outcome::refused(format!("the file could not be read: {}", response.status())))
     }
 
+    /// What to paste into the platform's own settings so that an app exists there for this instance. `None`: the
+    /// platform wants nothing of the kind.
+    fn manifest(&self, urls: &Urls<'_>) -> Option<String> {
+        let _ = urls;
+        None
+    }
+
     /// The held connection of an account, where the platform has one. The seed feeds jitter and the like.
     fn session(&self, account: &Opened, seed: u64) -> Option<Box<dyn Session>> {
         let _ = (account, seed);
@@ -181,6 +188,17 @@ pub struct Desk<'a> {
     pub state: &'a str,
     /// The app to install, where it was added before.
     pub app: Option<&'a Opened>,
+}
+
+/// Where this instance is reached, for [`Platform::manifest`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Urls<'a> {
+    /// Where the platform posts what happens: the webhook URL of the app's account. `None`: not known yet.
+    pub hooks: Option<&'a str>,
+    /// Where browsers come back to after [`Step::Visit`]. `None`: there is no public address.
+    pub back: Option<&'a str>,
+    /// Whether what happens is to come over a held connection instead of `hooks`.
+    pub held: bool,
 }
 
 /// What follows from the answer to a request.

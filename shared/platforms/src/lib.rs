@@ -14,7 +14,7 @@ mod suite;
 pub use capabilities::{AuthorShown, Capabilities, Carrier, Echo, Files, Limit, Once, Rate, Support, Unit};
 pub use contract::{
     About, Answer, BadUrl, Desk, Draft, Field, Form, Listing, Located, Platform, Problem, Profile, Rejected, RoomDraft,
-    Step, Subject, TURNS_MAX, Turn, Webhook,
+    Step, Subject, TURNS_MAX, Turn, Urls, Webhook,
 };
 pub use session::{Dial, Input, Joined, Output, Session, Tls};
 
@@ -30,6 +30,7 @@ macro_rules! platforms {
 platforms! {
     irc => Irc,
     local => Local,
+    slack => Slack,
     webhook => Webhook,
 }
 

@@ -6,6 +6,7 @@ mod api;
 mod body;
 mod files;
 mod hooks;
+pub mod map;
 mod metrics;
 mod page;
 mod rooms;
@@ -57,6 +58,7 @@ pub fn router_with(engine: Engine, hint: Option<Vec<String>>, limits: RateLimits
         .route("/", get(page::front))
         .route("/rooms/{tokens}", get(rooms::page))
         .route("/rooms/{token}/events", get(rooms::events))
+        .route("/maps/{token}", get(map::chart))
         .route("/hooks/{platform}/{account}", post(hooks::receive))
         .route("/hooks/{platform}/{account}/{*rest}", post(hooks::receive))
         .route("/files/{token}/{name}", get(files::serve))

@@ -33,6 +33,19 @@ pub(crate) fn rooms(boot: &serde_json::Value) -> Response {
     html(ROOM.replacen(BOOT, &script, 1), StatusCode::OK, &ROOM_POLICY)
 }
 
+/// A page that was made whole by its maker, who escaped all that is not its own.
+pub(crate) fn filled(page: &str) -> Response {
+    html(page.to_owned(), StatusCode::OK, &policy(page))
+}
+
+/// A drawing by itself.
+pub(crate) fn drawing(svg: String) -> Response {
+    let policy = policy(&svg);
+    let mut response = html(svg, StatusCode::OK, &policy);
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("image/svg+xml"));
+    response
+}
+
 /// An answer of the engine, as it is, with the headers that every answer has.
 pub(crate) fn document(response: http::Response<Bytes>) -> Response {
     let mut response = response.map(Body::from);

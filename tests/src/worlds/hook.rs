@@ -215,6 +215,11 @@ impl Hook {
         }
     }
 
+    /// Sends a request to the engine's router, for its whole answer.
+    pub async fn gets(&self, request: Request<Bytes>) -> Response<Bytes> {
+        self.shared.client.send(request).await.unwrap()
+    }
+
     /// A new `webhook-id`.
     pub fn id(&self) -> String {
         format!("{}-{}", self.shared.name, self.shared.ids.fetch_add(1, Ordering::Relaxed))

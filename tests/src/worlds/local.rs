@@ -95,6 +95,15 @@ impl LocalRoom {
         .await
     }
 
+    /// Waits until the page is told something by us that holds these words; gives all of it.
+    pub async fn is_told(&self, words: &str) -> String {
+        self.sees(|entries| {
+            let told = entries.iter().filter(|entry| entry.author.is_none()).map(|entry| entry.body.words());
+            told.into_iter().find(|told| told.contains(words))
+        })
+        .await
+    }
+
     /// Who said what, notices left out, deleted ones too.
     pub async fn shows(&self) -> Vec<(String, String)> {
         let entries = self.engine.history(&self.room).await.unwrap();

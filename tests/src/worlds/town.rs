@@ -86,11 +86,15 @@ impl Town {
             Kind::Disk => {
                 let soon = vec![Duration::from_millis(20)];
                 (config.retry, config.unreachable) = (soon.clone(), soon);
+                config.ping_wait = Duration::from_millis(500);
                 let store = Sqlite::open(folder.path(), SqliteOptions::default()).unwrap();
                 disk = Some(store.clone());
                 (store, Arc::new(SystemClock))
             }
         };
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        config.public_url = Some(format!("http://{address}"));
         configure(&mut config);
         let store = Watched::new(store, kind == Kind::Memory);
         let guard = Arc::new(Guard::new(vec!["loopback".parse().unwrap()]));
@@ -100,8 +104,6 @@ impl Town {
             LiveWire { trusted: client.clone(), guarded: client.clone(), trusts: |_| true, sessions: registry.clone() };
         let vault = Arc::new(KeyFile::open(folder.path()).unwrap());
         let engine = Engine::new(store.clone(), Arc::new(wire), vault, clock.clone(), config);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
         let router = sameroom_web::router(engine.clone(), None);
         let served = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         let dialer = Arc::new(Dialer::new(guard, Arc::default()));
