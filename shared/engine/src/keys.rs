@@ -68,6 +68,11 @@ pub(crate) fn account_room(room: &RoomRef) -> Key {
     key(join(&["account", room.account.as_str()]), join(&["room", room.key.as_str()]))
 }
 
+/// Which installation of an app a tenant of the platform's is.
+pub(crate) fn tenant(app: &AccountId, tenant: &str) -> Key {
+    key(join(&["tenant", app.as_str(), tenant]), SELF)
+}
+
 pub(crate) fn owner(id: &OwnerId) -> String {
     join(&["owner", id.as_str()])
 }
