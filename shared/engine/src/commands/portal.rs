@@ -7,6 +7,7 @@ use super::{Reply, answers};
 use crate::Engine;
 use crate::joining::{PortalError, Used};
 use crate::ports::Unavailable;
+use crate::tubes::Side;
 
 impl Engine {
     /// Shows the room's lasting Portal, made if there is none.
@@ -43,8 +44,11 @@ impl Engine {
                     // Both rooms are told by the Tube itself.
                     return Ok(Reply::default());
                 }
-                let there = &tube.sides[1];
-                format!("This room is connected with {} already.", answers::place(&there.name, &there.site))
+                // Both sides may be of one owner.
+                let elsewhere = |side: &&Side| side.own.as_ref().is_none_or(|own| own.room != here.at);
+                let there = tube.sides.iter().find(elsewhere);
+                let there = there.map(|side| answers::place(&side.name, &side.site)).unwrap_or_default();
+                format!("This room is connected with {there} already.")
             }
             Ok(Used::Waiting(_)) => {
                 "The owner of that Portal has to approve this room first. Once they do, it is said here.".to_owned()
