@@ -116,7 +116,7 @@ impl Engine {
                 break;
             }
             let view = self.view(&at).await?;
-            for tube in view.tubes {
+            for tube in view.tubes.clone() {
                 if let Some((there, _)) = tube.across(&at)
                     && (tube.state == TubeState::Open || seeds.contains(&at))
                 {
@@ -128,7 +128,7 @@ impl Engine {
                 }
             }
             numbers.insert(at.clone(), known.len());
-            let room = view.room.map(|kept| kept.value);
+            let room = view.room.as_ref().map(|kept| kept.value.clone());
             map.rooms.push(self.map_room(known.len(), &at, room.as_ref(), viewer, &mut accounts).await?);
             known.push(room);
         }

@@ -43,7 +43,7 @@ impl Engine {
             let (rooms, next) = self.rooms_of(id, after.as_deref()).await?;
             impact.rooms += rooms.len();
             for room in rooms {
-                for tube in self.view(&room).await?.tubes {
+                for tube in self.view(&room).await?.tubes.clone() {
                     tubes.insert(tube.id.clone(), tube);
                 }
             }

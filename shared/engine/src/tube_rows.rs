@@ -124,7 +124,7 @@ impl Engine {
 
     /// Brings the names of a room up to date in its Tubes' rows under their owners.
     pub(crate) async fn relabel(&self, room: &Room) -> Result<(), Unavailable> {
-        for tube in self.view(&room.at).await?.tubes {
+        for tube in self.view(&room.at).await?.tubes.clone() {
             for owner in owners(&tube) {
                 let key = keys::owner_tube(owner, &tube.id);
                 let Some(kept) = rows::load::<Option<Line>>(&*self.inner.store, &key).await? else { continue };

@@ -169,7 +169,7 @@ impl Engine {
     /// Returns how many there were.
     pub async fn disable_room(&self, room: &RoomRef) -> Result<usize, Unavailable> {
         let mut closed = 0;
-        for tube in self.view(room).await?.tubes {
+        for tube in self.view(room).await?.tubes.clone() {
             while let Some(kept) = rows::load::<Tube>(&*self.inner.store, &keys::tube(&tube.id)).await? {
                 if self.close(kept).await? {
                     closed += 1;

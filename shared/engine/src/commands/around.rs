@@ -55,7 +55,7 @@ impl Engine {
             };
             cut_off.push((room, why));
         }
-        let reached = reached.into_iter().filter_map(|(_, view)| view.room.map(|kept| kept.value)).collect();
+        let reached = reached.iter().filter_map(|(_, view)| view.room.as_ref().map(|kept| kept.value.clone())).collect();
         Ok(Around { reached, cut_off, tubes: tubes.len() })
     }
 
@@ -74,7 +74,7 @@ impl Engine {
             if state == TubeState::Open {
                 queue.extend(ends(&at, &view, &mut known, |state| state == TubeState::Open));
             }
-            found.extend(view.room.map(|kept| (kept.value, state)));
+            found.extend(view.room.as_ref().map(|kept| (kept.value.clone(), state)));
         }
         Ok(found)
     }
