@@ -111,7 +111,7 @@ fn reaction(heard: &Heard<'_>, reaction: &Reaction, on: bool) -> Result<Option<E
     if heard.is_our_user(user) {
         return Ok(None);
     }
-    let name = reaction.reaction.as_deref().filter(|name| !name.is_empty()).ok_or_else(|| missing("reaction"))?;
+    let name = reaction.name.as_deref().filter(|name| !name.is_empty()).ok_or_else(|| missing("reaction"))?;
     let ts = item.ts.as_deref().filter(|ts| is_ts(ts)).ok_or_else(|| missing("item.ts"))?;
     let at = reaction.event_ts.as_deref().filter(|at| is_ts(at)).ok_or_else(|| missing("event_ts"))?;
     let room = heard.room(item.channel.as_deref())?;

@@ -78,8 +78,11 @@ fn parse(url: &Url) -> Result<Located, String> {
     Ok(Located { account, room: RoomDraft { key: RoomKey::from(channel), name, site, settings: Value::Null } })
 }
 
+/// A parameter's name and value.
+type Pair<'a> = (Cow<'a, str>, Cow<'a, str>);
+
 /// Names and values behind the question mark. A plus sign stands for itself.
-fn pairs(url: &Url) -> Result<Vec<(Cow<'_, str>, Cow<'_, str>)>, String> {
+fn pairs(url: &Url) -> Result<Vec<Pair<'_>>, String> {
     let pairs = url.query().unwrap_or_default().split('&').filter(|pair| !pair.is_empty());
     pairs
         .map(|pair| {

@@ -193,7 +193,7 @@ fn attachment(file: &File) -> Option<Attachment> {
     let bytes = url(&file.url_private_download).or_else(|| url(&file.url_private));
     let (url, access) = if elsewhere {
         (url(&file.external_url).or_else(|| url(&file.url_private)).or_else(|| url(&file.permalink))?, Access::Public)
-    } else if mode == "hidden_by_limit" || file.file_access.as_deref() == Some("check_file_info") {
+    } else if mode == "hidden_by_limit" || file.access.as_deref() == Some("check_file_info") {
         (url(&file.permalink)?, Access::Public)
     } else {
         match bytes {

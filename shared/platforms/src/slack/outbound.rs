@@ -239,9 +239,8 @@ fn again(account: &Opened, delivery: &Delivery, part: &Part<'_>, memo: &Memo) ->
 
 /// A request was answered with no.
 fn failed(account: &Opened, delivery: &Delivery, part: &Part<'_>, memo: &Memo, fault: Fault) -> Next {
-    let asks = memo.step == Step::Info;
     let wants = |reaction| fault.reaction == reaction;
-    if asks && !wants(Reaction::Renew) {
+    if memo.step == Step::Info {
         // The file is there; only its key is not known.
         return over(Outcome::done());
     }

@@ -103,7 +103,8 @@ pub(super) struct File {
     pub(super) size: Option<u64>,
     pub(super) mode: Option<String>,
     pub(super) is_external: Option<bool>,
-    pub(super) file_access: Option<String>,
+    #[serde(rename = "file_access")]
+    pub(super) access: Option<String>,
     pub(super) url_private: Option<String>,
     pub(super) url_private_download: Option<String>,
     pub(super) external_url: Option<String>,
@@ -115,7 +116,8 @@ pub(super) struct File {
 #[serde(default)]
 pub(super) struct Reaction {
     pub(super) user: Option<String>,
-    pub(super) reaction: Option<String>,
+    #[serde(rename = "reaction")]
+    pub(super) name: Option<String>,
     pub(super) item: Option<Item>,
     pub(super) event_ts: Option<String>,
 }

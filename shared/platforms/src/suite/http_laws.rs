@@ -233,7 +233,7 @@ pub(crate) fn f16_429_with_retry_after_is_a_retry(fixture: &Fixture) {
         let response = Response::builder().status(429).header("retry-after", "30").body(Bytes::new()).unwrap();
         match fixture.platform.settle(&fixture.account, &delivery, 0, "", &response, now()) {
             Turn::Over(Outcome::Retry { after, .. }) => {
-                assert_eq!(after, Some(std::time::Duration::from_secs(30)), "{name}")
+                assert_eq!(after, Some(std::time::Duration::from_secs(30)), "{name}");
             }
             other => panic!("{name}: {other:?}"),
         }

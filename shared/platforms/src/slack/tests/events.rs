@@ -18,6 +18,7 @@ fn one(webhook: Result<Webhook, Rejected>) -> Option<Event> {
     events.pop()
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "reads better at its callers")]
 fn message(more: Value) -> Value {
     let mut message = json!({
         "type": "message",

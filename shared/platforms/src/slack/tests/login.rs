@@ -42,7 +42,7 @@ fn who() -> Answer {
 #[test]
 fn a_pasted_token_is_looked_into() {
     let form = fields(&[("bot_token", TOKEN), ("signing_secret", SECRET)]);
-    assert_eq!(sent(Slack.onboard(&desk(), &[form.clone()])), format!("auth.test  by Bearer {TOKEN}"));
+    assert_eq!(sent(Slack.onboard(&desk(), std::slice::from_ref(&form))), format!("auth.test  by Bearer {TOKEN}"));
     assert_eq!(
         sent(Slack.onboard(&desk(), &[form.clone(), who()])),
         format!("bots.info bot=B0SAMEROOM by Bearer {TOKEN}")
@@ -63,7 +63,7 @@ fn a_pasted_token_is_looked_into() {
 #[test]
 fn an_app_is_kept_and_then_installed() {
     let form = fields(&[("client_id", "1.2"), ("client_secret", "client-secret"), ("signing_secret", SECRET)]);
-    let draft = done(Slack.onboard(&desk(), &[form.clone()]));
+    let draft = done(Slack.onboard(&desk(), std::slice::from_ref(&form)));
     assert_eq!((draft.place, draft.identity.name.as_str()), (Place::App, "app 1.2"));
     let app = app();
     let desk = Desk { app: Some(&app), ..desk() };

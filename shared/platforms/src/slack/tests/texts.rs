@@ -13,6 +13,7 @@ fn words(message: Value) -> String {
     markdown::write(&read(&message)).replace('\u{200b}', "·")
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "reads better at its callers")]
 fn rich(elements: Value) -> Value {
     json!({ "text": "fallback", "blocks": [{ "type": "rich_text", "elements": elements }] })
 }
