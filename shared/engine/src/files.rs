@@ -19,7 +19,7 @@ use url::Url;
 use crate::accounts::Open;
 use crate::attempt::no_answer;
 use crate::ports::{Commit, Unavailable, When};
-use crate::{Engine, keys, mentions, random, rows};
+use crate::{Engine, keys, mentions, rows};
 
 /// How many files of one message are copied; of the others links are given.
 const FILES_MAX: usize = 10;
@@ -221,7 +221,7 @@ impl Engine {
         if open.platform.download(&open.opened, file).is_none() {
             return Ok(());
         }
-        let token = random::token()?;
+        let token = self.random_token()?;
         let mut url = public;
         let name = if file.name.trim_matches('.').is_empty() { "file" } else { &file.name };
         match url.path_segments_mut() {

@@ -24,12 +24,12 @@ mod joining;
 pub mod keys;
 mod link;
 mod map;
-mod once;
+mod mentions;
 mod moving;
+mod onboarding;
+mod once;
 mod owners;
 mod page;
-mod mentions;
-mod onboarding;
 mod people;
 mod plan;
 mod portals;
@@ -43,15 +43,15 @@ mod retry;
 mod rooms;
 mod rows;
 mod show;
-mod tokens;
-mod tube_rows;
-mod tubes;
 mod tenants;
 #[cfg(test)]
 mod testing;
-mod views;
 #[cfg(test)]
 mod tests;
+mod tokens;
+mod tube_rows;
+mod tubes;
+mod views;
 
 use std::sync::Arc;
 
@@ -84,17 +84,17 @@ pub use ingest::problem;
 pub use joining::{Invitation, PortalError, Used};
 pub use link::{LinkError, Linked, Network};
 pub use map::{Flow, MapRoom, MapTube, NetworkMap};
-pub use once::{Answered, Once, Ticket};
 pub use moving::Move;
+pub use onboarding::{Asked, OnboardError, Onboarding, Question, Status};
+pub use once::{Answered, Once, Ticket};
 pub use owners::OwnerChange;
 pub use page::{Changed, Page};
+pub use people::Known;
 pub use portals::Revoked;
 pub use pump::Pump;
 pub use removal::Impact;
-pub use tubes::{Made, OwnSide, Side, TubeView};
-pub use onboarding::{Asked, OnboardError, Onboarding, Question, Status};
-pub use people::Known;
 pub use rooms::{Listed, Refreshed, RoomsError};
+pub use tubes::{Made, OwnSide, Side, TubeView};
 
 /// The engine: one value that every role shares. Cheap to clone.
 #[derive(Clone)]

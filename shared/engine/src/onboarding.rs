@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::files::stranger;
 use crate::ports::{Commit, CommitError, Unavailable, When, Write};
-use crate::{Engine, keys, platform, random, rows};
+use crate::{Engine, keys, platform, rows};
 
 /// How long an onboarding may take.
 const KEEP: Duration = Duration::from_mins(30);
@@ -255,13 +255,13 @@ impl Engine {
             return Err(OnboardError::NoPlatform(name.to_owned()));
         }
         let progress = Progress {
-            id: random::id()?,
+            id: self.random_id()?,
             owner: owner.clone(),
             platform: name.to_owned(),
             app,
             renew,
             back: back.to_owned(),
-            state: random::token()?,
+            state: self.random_token()?,
             at: self.inner.clock.now(),
             answers: Vec::new(),
             status: Status::Wait,
@@ -426,7 +426,7 @@ impl Engine {
         if matches!(progress.status, Status::Visit(_)) {
             // A state is good once: after a return the next visit has another.
             if progress.answers.iter().any(|given| matches!(given, Given::Returned(_))) {
-                progress.state = random::token()?;
+                progress.state = self.random_token()?;
                 if let Some(platform) = platform(&progress.platform) {
                     let app = match &progress.app {
                         Some(app) => self.open(app).await?,

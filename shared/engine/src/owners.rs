@@ -103,13 +103,6 @@ impl Engine {
         };
         Ok(known.or_else(|| (id.as_str() == Owner::OPERATOR).then(operator)))
     }
-
-    /// 100 random bits as text, to name things by that people should not number.
-    pub(crate) fn random_id(&self) -> Result<String, Unavailable> {
-        let mut bytes = [0; 16];
-        self.inner.vault.random(&mut bytes)?;
-        Ok(keys::digest(&[&data_encoding::HEXLOWER.encode(&bytes)]))
-    }
 }
 
 /// The version of what is changed now: microseconds since 1970, or one more than before.

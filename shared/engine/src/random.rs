@@ -2,15 +2,18 @@
 //! at every attempt are derived instead, in [`crate::keys`].
 
 use crate::ports::Unavailable;
+use crate::{Engine, keys};
 
-/// 256 bits that nobody guesses, in 43 characters that need no escape in a URL.
-pub(crate) fn token() -> Result<String, Unavailable> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|_| Unavailable::new("the system gives no randomness"))?;
-    Ok(data_encoding::BASE64URL_NOPAD.encode(&bytes))
-}
+impl Engine {
+    /// 256 bits that nobody guesses, in 43 characters that need no escape in a URL.
+    pub(crate) fn random_token(&self) -> Result<String, Unavailable> {
+        let mut bytes = [0; 32];
+        self.inner.vault.random(&mut bytes)?;
+        Ok(data_encoding::BASE64URL_NOPAD.encode(&bytes))
+    }
 
-/// A short id with 100 random bits.
-pub(crate) fn id() -> Result<String, Unavailable> {
-    Ok(crate::keys::digest(&[&token()?]))
+    /// A short id with 100 random bits, to name things by that people should not number.
+    pub(crate) fn random_id(&self) -> Result<String, Unavailable> {
+        Ok(keys::digest(&[&self.random_token()?]))
+    }
 }

@@ -434,6 +434,10 @@ impl Vault for Turner {
         assert_eq!(bound, context, "sealed elsewhere");
         Ok(data_encoding::HEXLOWER.decode(turned.as_bytes()).unwrap().iter().map(|byte| !byte).collect())
     }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
+        aws_lc_rs::rand::fill(bytes).map_err(Unavailable::new)
+    }
 }
 
 /// A clock that is turned.

@@ -55,7 +55,8 @@ impl Engine {
             };
             cut_off.push((room, why));
         }
-        let reached = reached.iter().filter_map(|(_, view)| view.room.as_ref().map(|kept| kept.value.clone())).collect();
+        let reached =
+            reached.iter().filter_map(|(_, view)| view.room.as_ref().map(|kept| kept.value.clone())).collect();
         Ok(Around { reached, cut_off, tubes: tubes.len() })
     }
 

@@ -363,8 +363,10 @@ mod tests {
     proptest! {
         #[test]
         fn nothing_that_begins_with_our_name_is_taken_for_peoples_words(rest in "\\PC{0,60}") {
-            prop_assert!(asked(&format!("-sameroom {rest}")).is_some());
-            prop_assert!(asked(&format!("@sameroom {rest}")).is_some());
+            for name in ["-sameroom", "@sameroom"] {
+                let typed = format!("{name} {rest}");
+                prop_assert!(asked(&typed).is_some());
+            }
         }
 
         #[test]

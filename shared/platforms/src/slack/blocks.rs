@@ -125,9 +125,8 @@ fn rich_text(elements: &[Value], out: &mut Vec<Block>) -> Option<()> {
             }
             "rich_text_list" => {
                 let items = list(element, "elements").iter();
-                let items: Option<Vec<_>> = items
-                    .map(|item| Some(vec![Block::Paragraph(inlines(list(item, "elements"))?)]))
-                    .collect();
+                let items: Option<Vec<_>> =
+                    items.map(|item| Some(vec![Block::Paragraph(inlines(list(item, "elements"))?)])).collect();
                 let number = |name| element.get(name).and_then(Value::as_u64).unwrap_or_default();
                 let start = u32::try_from(number("offset")).unwrap_or_default().saturating_add(1);
                 let start = (string(element, "style") == "ordered").then_some(start);
@@ -173,7 +172,8 @@ fn inlines(elements: &[Value]) -> Option<Vec<Inline>> {
         if is("code") {
             made = made.into_iter().map(as_code).collect();
         }
-        for (name, wrap) in [("strike", Inline::Struck as fn(_) -> _), ("italic", Inline::Emphasis), ("bold", Inline::Strong)]
+        for (name, wrap) in
+            [("strike", Inline::Struck as fn(_) -> _), ("italic", Inline::Emphasis), ("bold", Inline::Strong)]
         {
             if is(name) {
                 made = vec![wrap(made)];
@@ -239,7 +239,8 @@ fn named(element: &Value, name: &str) -> Inline {
         _ => name.to_owned(),
     };
     let told = || {
-        let points = string(element, "unicode").split('-').map(|hex| u32::from_str_radix(hex, 16).ok().and_then(char::from_u32));
+        let points =
+            string(element, "unicode").split('-').map(|hex| u32::from_str_radix(hex, 16).ok().and_then(char::from_u32));
         points.collect::<Option<String>>().filter(|told| !told.chars().any(char::is_control))
     };
     let unicode = emoji::unicode(&whole).map(str::to_owned).or_else(told);

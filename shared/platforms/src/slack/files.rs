@@ -62,7 +62,8 @@ pub(super) fn place(account: &Opened, file: &Attachment, length: usize) -> Resul
 /// The second step: the bytes, without the token. Answers with the file's id, too.
 pub(super) fn put(account: &Opened, answer: &Value, content: &Bytes) -> Result<(Request<Bytes>, String), Outcome> {
     let odd = || Outcome::retry("Slack did not say where to put the file");
-    let id = answer.get("file_id").and_then(Value::as_str).filter(|id| super::wire::is_id(id, &['F'])).ok_or_else(odd)?;
+    let id =
+        answer.get("file_id").and_then(Value::as_str).filter(|id| super::wire::is_id(id, &['F'])).ok_or_else(odd)?;
     let url = answer.get("upload_url").and_then(Value::as_str).and_then(|url| Url::parse(url).ok()).ok_or_else(odd)?;
     if !is_slacks(account, &url) {
         return Err(Outcome::refused("Slack named an address for the file that is not its own"));

@@ -151,7 +151,9 @@ fn channel(
         "channel_unarchive" | "group_unarchive" => ("unarchive", EventKind::Availability(Availability::Open)),
         "channel_deleted" | "group_deleted" => ("delete", closed("The channel was deleted.")),
         "channel_left" | "group_left" => ("left", closed(REMOVED)),
-        "member_left_channel" if change.user.as_ref().and_then(Value::as_str).is_some_and(|user| heard.is_our_user(user)) => {
+        "member_left_channel"
+            if change.user.as_ref().and_then(Value::as_str).is_some_and(|user| heard.is_our_user(user)) =>
+        {
             ("left", closed(REMOVED))
         }
         _ => return Ok(None),
@@ -250,9 +252,5 @@ pub(super) fn missing(field: &str) -> Rejected {
 
 /// What serde says of values is left out: it quotes them, and they may be somebody's words.
 fn unfit(what: &str, error: &serde_json::Error) -> Rejected {
-    Rejected::Undecodable(format!(
-        "{what} is not as documented, at line {}, column {}.",
-        error.line(),
-        error.column()
-    ))
+    Rejected::Undecodable(format!("{what} is not as documented, at line {}, column {}.", error.line(), error.column()))
 }

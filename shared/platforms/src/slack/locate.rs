@@ -25,7 +25,9 @@ fn parse(url: &Url) -> Result<Located, String> {
     let workspace = workspace.strip_suffix(".slack.com").unwrap_or(&workspace);
     let named = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if workspace.is_empty() || workspace.len() > 80 || !workspace.chars().all(named) {
-        return Err("A Slack URL names the workspace first, as in slack://acme/C024BE91L for acme.slack.com.".to_owned());
+        return Err(
+            "A Slack URL names the workspace first, as in slack://acme/C024BE91L for acme.slack.com.".to_owned()
+        );
     }
     if !url.username().is_empty() || url.password().is_some() {
         return Err("A Slack URL has no login before the workspace: give `token=env:NAME` behind `?`.".to_owned());

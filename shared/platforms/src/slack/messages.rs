@@ -170,7 +170,9 @@ fn read(message: &Msg) -> Result<Message, Rejected> {
         match attachment(file) {
             Some(attachment) => attachments.push(attachment),
             None if file.mode.as_deref() == Some("tombstone") => {}
-            None => body.blocks.push(Block::Paragraph(vec![Inline::Text("(a file that can't be read here)".to_owned())])),
+            None => {
+                body.blocks.push(Block::Paragraph(vec![Inline::Text("(a file that can't be read here)".to_owned())]))
+            }
         }
     }
     Ok(Message {
@@ -184,7 +186,8 @@ fn read(message: &Msg) -> Result<Message, Rejected> {
 
 /// A file, or a link to where it can be seen. `None`: there is nothing to point to.
 fn attachment(file: &File) -> Option<Attachment> {
-    let url = |url: &Option<String>| url.clone().filter(|url| url.starts_with("https://") || url.starts_with("http://"));
+    let url =
+        |url: &Option<String>| url.clone().filter(|url| url.starts_with("https://") || url.starts_with("http://"));
     let mode = file.mode.as_deref().unwrap_or_default();
     if mode == "tombstone" {
         return None;

@@ -122,14 +122,17 @@ fn with_form(form: &Filled<'_>, rest: &[Answer]) -> Result<Step, Problem> {
             return Err(problem(Some("bot_token"), "A bot token begins with xoxb-: copy it from OAuth & Permissions."));
         }
         secrets.set(TOKEN, token);
-        return alone(Draft {
-            platform: ABOUT.name,
-            endpoint,
-            identity: Identity::default(),
-            settings: settings.json(),
-            secrets,
-            place: Place::Alone,
-        }, rest);
+        return alone(
+            Draft {
+                platform: ABOUT.name,
+                endpoint,
+                identity: Identity::default(),
+                settings: settings.json(),
+                secrets,
+                place: Place::Alone,
+            },
+            rest,
+        );
     }
     let Some(client_id) = client_id else {
         return Err(problem(Some("client_id"), "Give the app's client id and secret, or a bot token."));

@@ -3,9 +3,9 @@
 use sameroom_model::{Access, Action, Attachment, Block, Delivery, Inline, Opened, Outcome, Quote, Text};
 use sameroom_text::names;
 
+use super::FILE_MAX;
 use super::text::{self, reaction_name};
 use super::wire::is_ts;
-use super::FILE_MAX;
 
 /// One part of a delivery.
 #[derive(Debug, PartialEq)]
@@ -97,7 +97,8 @@ fn posted(body: &Text, emote: bool, links: &[&Attachment], reply: Option<&Quote>
 
 fn quoted(quote: &Quote) -> Option<Block> {
     let author = quote.author.as_deref().filter(|author| !author.is_empty());
-    let mut inlines: Vec<_> = author.map(|author| Inline::Strong(vec![Inline::Text(format!("{author}:"))])).into_iter().collect();
+    let mut inlines: Vec<_> =
+        author.map(|author| Inline::Strong(vec![Inline::Text(format!("{author}:"))])).into_iter().collect();
     if let Some(excerpt) = quote.excerpt.as_deref().filter(|excerpt| !excerpt.is_empty()) {
         inlines.push(Inline::Text(format!(" {excerpt}")));
     }

@@ -47,7 +47,10 @@ pub(super) fn looked_up(what: &Subject, response: &Response<Bytes>, now: Timesta
             let groups = answer.get("usergroups").and_then(Value::as_array).ok_or_else(unnamed)?;
             let group = groups.iter().find(|group| text(group, "id") == *key).ok_or_else(unnamed)?;
             let handle = text(group, "handle");
-            Profile { name: clean(if handle.is_empty() { group["name"].as_str().unwrap_or_default() } else { &handle }), ..Profile::default() }
+            Profile {
+                name: clean(if handle.is_empty() { group["name"].as_str().unwrap_or_default() } else { &handle }),
+                ..Profile::default()
+            }
         }
     };
     if profile.name.is_empty() { Err(unnamed()) } else { Ok(profile) }
@@ -57,7 +60,8 @@ pub(super) fn looked_up(what: &Subject, response: &Response<Bytes>, now: Timesta
 pub(super) fn profile(person: &Person) -> Profile {
     let within = person.profile.as_deref();
     let some = |text: &Option<String>| text.as_deref().map(clean).filter(|text| !text.is_empty());
-    let both = |of: fn(&Person) -> &Option<String>| within.and_then(|within| some(of(within))).or_else(|| some(of(person)));
+    let both =
+        |of: fn(&Person) -> &Option<String>| within.and_then(|within| some(of(within))).or_else(|| some(of(person)));
     let username = some(&person.name);
     let name = both(|person| &person.display_name)
         .or_else(|| both(|person| &person.real_name))

@@ -77,7 +77,11 @@ enum Link {
     /// Connecting, until then at the latest.
     Dialing(Timestamp),
     /// Connected since then; last heard of then; and whether there was a hello.
-    Up { since: Timestamp, heard: Timestamp, hello: bool },
+    Up {
+        since: Timestamp,
+        heard: Timestamp,
+        hello: bool,
+    },
     Stopped,
 }
 

@@ -43,7 +43,8 @@ fixtures! {
 const COMMAND: &str = include_str!("fixtures/vector_command.txt");
 
 /// Those whose every byte is flipped and every value replaced, which takes its time.
-const MANGLED: [&str; 5] = ["vector_message", "message_changed", "reaction_added", "channel_rename", "vector_challenge"];
+const MANGLED: [&str; 5] =
+    ["vector_message", "message_changed", "reaction_added", "channel_rename", "vector_challenge"];
 
 #[test]
 fn all_fixtures_decode() {
@@ -82,12 +83,7 @@ fn fixture() -> Fixture {
         }),
         session: Some(Held {
             transcript: br#"{"type":"hello","num_connections":1,"connection_info":{"app_id":"A0SAMEROOM"}}"#,
-            joined: Joined {
-                key: "C024BE91L".into(),
-                name: "#general".to_owned(),
-                settings: Value::Null,
-                seen: None,
-            },
+            joined: Joined { key: "C024BE91L".into(), name: "#general".to_owned(), settings: Value::Null, seen: None },
             answer: br#"{"ok":true,"url":"wss://wss-primary.slack.com/link/?ticket=t&app_id=A0SAMEROOM"}"#,
         }),
     }

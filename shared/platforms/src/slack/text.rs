@@ -118,7 +118,8 @@ fn attachment(attachment: &Value) -> Vec<Block> {
     if !fallback.is_empty() && !fallback.starts_with("[no preview available]") {
         return mrkdwn::read(fallback).blocks;
     }
-    let parts: Vec<_> = [part("pretext"), part("title"), part("text")].into_iter().filter(|part| !part.is_empty()).collect();
+    let parts: Vec<_> =
+        [part("pretext"), part("title"), part("text")].into_iter().filter(|part| !part.is_empty()).collect();
     if !parts.is_empty() {
         return mrkdwn::read(&parts.join("\n")).blocks;
     }
@@ -177,7 +178,10 @@ fn in_inlines(inlines: &mut [Inline], change: &dyn Fn(&mut Mention)) {
     for inline in inlines {
         match inline {
             Inline::Mention(mention) => change(mention),
-            Inline::Strong(inner) | Inline::Emphasis(inner) | Inline::Struck(inner) | Inline::Link { label: inner, .. } => {
+            Inline::Strong(inner)
+            | Inline::Emphasis(inner)
+            | Inline::Struck(inner)
+            | Inline::Link { label: inner, .. } => {
                 in_inlines(inner, change);
             }
             Inline::Text(_) | Inline::Code(_) | Inline::Emoji(_) | Inline::Break => {}

@@ -150,9 +150,8 @@ pub(super) struct Tokens {
 /// Whether it is a message's time stamp, which is its key within a channel: seconds, a full stop and six digits.
 pub(super) fn is_ts(ts: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
-    ts.split_once('.').is_some_and(|(seconds, micros)| {
-        seconds.len() <= 11 && digits(seconds) && micros.len() == 6 && digits(micros)
-    })
+    ts.split_once('.')
+        .is_some_and(|(seconds, micros)| seconds.len() <= 11 && digits(seconds) && micros.len() == 6 && digits(micros))
 }
 
 /// When that was. `None`: no time stamp.

@@ -46,7 +46,11 @@ fn the_vectors_of_slack_sdk_are_accepted() {
     let body = |name| FIXTURES.iter().find(|(fixture, _)| *fixture == name).unwrap().1;
     let vectors = [
         (1_700_000_001, body("vector_message"), "v0=03ae2fc3f18b84791a78a212e97d39299007bfa54bf650b096cfc5a8b62bd8ab"),
-        (1_700_000_001, body("vector_challenge"), "v0=49275dc11c2e8836f3a7fb0c0d7ee0ccce91023a3dd9e6ed078022aa9ae1b7d4"),
+        (
+            1_700_000_001,
+            body("vector_challenge"),
+            "v0=49275dc11c2e8836f3a7fb0c0d7ee0ccce91023a3dd9e6ed078022aa9ae1b7d4",
+        ),
         (1_531_420_618, COMMAND, "v0=a2114d57b48eac39b9ad189dd8316235a7b4a8d21a10bd27519666489c69b503"),
     ];
     for (seconds, body, signature) in vectors {

@@ -177,7 +177,8 @@ fn channels_are_listed_page_by_page() {
         { "id": "C024BE91L", "name": "general", "is_private": false }, { "id": "C0OPS", "name": "ops", "is_private": true },
         { "id": 7 } ], "response_metadata": { "next_cursor": "next" } }));
     let listing = Slack.listed(&account, &page, now()).unwrap();
-    let names: Vec<_> = listing.rooms.iter().map(|room| (room.key.as_str(), room.name.as_str(), room.site.as_str())).collect();
+    let names: Vec<_> =
+        listing.rooms.iter().map(|room| (room.key.as_str(), room.name.as_str(), room.site.as_str())).collect();
     assert_eq!(names, [("C024BE91L", "#general", "Acme"), ("C0OPS", "#ops", "Acme")]);
     assert_eq!(listing.next.as_deref(), Some("next"));
     let last = answer(&json!({ "ok": true, "channels": [], "response_metadata": { "next_cursor": "" } }));
@@ -201,10 +202,25 @@ fn public_channels_are_joined_and_private_ones_need_an_invitation() {
 fn keys_are_looked_up() {
     let account = account();
     let cases = [
-        (Subject::User("U1".into()), "users.info user=U1", json!({ "user": { "name": "ann", "is_bot": false, "profile": { "display_name": "Ann" } } }), "Ann"),
-        (Subject::User("B1".into()), "bots.info bot=B1", json!({ "bot": { "name": "CI", "icons": { "image_72": "https://a.example/b.png" } } }), "CI"),
+        (
+            Subject::User("U1".into()),
+            "users.info user=U1",
+            json!({ "user": { "name": "ann", "is_bot": false, "profile": { "display_name": "Ann" } } }),
+            "Ann",
+        ),
+        (
+            Subject::User("B1".into()),
+            "bots.info bot=B1",
+            json!({ "bot": { "name": "CI", "icons": { "image_72": "https://a.example/b.png" } } }),
+            "CI",
+        ),
         (Subject::Room("C1".into()), "conversations.info channel=C1", json!({ "channel": { "name": "ops" } }), "ops"),
-        (Subject::Group("S1".to_owned()), "usergroups.list include_disabled=true", json!({ "usergroups": [{ "id": "S0", "handle": "no" }, { "id": "S1", "handle": "crew" }] }), "crew"),
+        (
+            Subject::Group("S1".to_owned()),
+            "usergroups.list include_disabled=true",
+            json!({ "usergroups": [{ "id": "S0", "handle": "no" }, { "id": "S1", "handle": "crew" }] }),
+            "crew",
+        ),
     ];
     for (what, asked, mut told, name) in cases {
         assert_eq!(show(&Slack.look_up(&account, &what).unwrap()), asked);
@@ -250,7 +266,9 @@ fn t5_the_token_is_shown_to_slack_alone() {
         Slack.downloaded(&file("https://files.slack.com/a.png"), response)
     };
     assert_eq!(read("image/png", 200).unwrap(), "x");
-    assert!(matches!(read("text/html; charset=utf-8", 200), Err(Outcome::Refused { why }) if why.contains("files:read")));
+    assert!(
+        matches!(read("text/html; charset=utf-8", 200), Err(Outcome::Refused { why }) if why.contains("files:read"))
+    );
     assert!(matches!(read("text/html", 302), Err(Outcome::Refused { .. })));
     assert!(matches!(read("text/plain", 503), Err(Outcome::Retry { .. })));
 }

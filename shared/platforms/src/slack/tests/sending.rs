@@ -61,7 +61,10 @@ fn an_author_is_shown_as_one() {
     assert!(!body.to_string().contains("the-key-of-the-origin-room"), "a room's key may be a secret");
     delivery.author.as_mut().unwrap().avatar = Some("http://relay.example.org/a.png".to_owned());
     assert_eq!(first(&delivery)["icon_url"], Value::Null);
-    assert_eq!(over(settle(&delivery, "", &json!({ "ok": true, "channel": "C024BE91L", "ts": "1700000001.000200" }))), keys(&["1700000001.000200"]));
+    assert_eq!(
+        over(settle(&delivery, "", &json!({ "ok": true, "channel": "C024BE91L", "ts": "1700000001.000200" }))),
+        keys(&["1700000001.000200"])
+    );
     // Our own words are said by the bot itself.
     let notice = super::super::Slack;
     let said = notice.render(&account(), &delivery_of(Action::Notice { body: Text::plain("x") }), now()).unwrap();
@@ -83,10 +86,12 @@ fn mentions_are_kept_within_one_workspace() {
 
 #[test]
 fn a_reply_goes_to_its_thread_or_quotes() {
-    let known = Quote { key: Some("1700000002.000100".into()), thread: Some("1700000000.000100".into()), ..Quote::default() };
+    let known =
+        Quote { key: Some("1700000002.000100".into()), thread: Some("1700000000.000100".into()), ..Quote::default() };
     assert_eq!(first(&reply(known.clone()))["thread_ts"], "1700000000.000100");
     assert_eq!(first(&reply(Quote { thread: None, ..known }))["thread_ts"], "1700000002.000100");
-    let unknown = Quote { author: Some("Grace".to_owned()), excerpt: Some("What is it?".to_owned()), ..Quote::default() };
+    let unknown =
+        Quote { author: Some("Grace".to_owned()), excerpt: Some("What is it?".to_owned()), ..Quote::default() };
     let body = first(&reply(unknown));
     assert_eq!((&body["thread_ts"], &body["text"]), (&Value::Null, &json!("> *Grace:* What is it?\nAn engine.")));
 }
@@ -97,8 +102,14 @@ fn a_lost_thread_becomes_a_post_to_the_channel() {
     let (request, memo) = then(settle(&delivery, "", &json!({ "ok": false, "error": "thread_not_found" })));
     assert_eq!(json_of(&request)["thread_ts"], Value::Null);
     assert_eq!(json_of(&request)["text"], "An engine.");
-    assert!(matches!(over(settle(&delivery, &memo, &json!({ "ok": false, "error": "thread_not_found" }))), Outcome::Refused { .. }));
-    assert_eq!(over(settle(&delivery, &memo, &json!({ "ok": true, "ts": "1700000003.000100" }))), keys(&["1700000003.000100"]));
+    assert!(matches!(
+        over(settle(&delivery, &memo, &json!({ "ok": false, "error": "thread_not_found" }))),
+        Outcome::Refused { .. }
+    ));
+    assert_eq!(
+        over(settle(&delivery, &memo, &json!({ "ok": true, "ts": "1700000003.000100" }))),
+        keys(&["1700000003.000100"])
+    );
 }
 
 #[test]
@@ -109,8 +120,14 @@ fn a_channel_is_joined_once() {
     assert_eq!(show(&request), r#"conversations.join {"channel":"C024BE91L"}"#);
     let (request, again) = then(settle(&delivery, &memo, &json!({ "ok": true, "channel": {} })));
     assert_eq!(json_of(&request)["text"], "hi");
-    assert_eq!(over(settle(&delivery, &again, &json!({ "ok": true, "ts": "1700000001.000200" }))), keys(&["1700000001.000200"]));
-    for end in [settle(&delivery, &again, &outside), settle(&delivery, &memo, &json!({ "ok": false, "error": "method_not_supported_for_channel_type" }))] {
+    assert_eq!(
+        over(settle(&delivery, &again, &json!({ "ok": true, "ts": "1700000001.000200" }))),
+        keys(&["1700000001.000200"])
+    );
+    for end in [
+        settle(&delivery, &again, &outside),
+        settle(&delivery, &memo, &json!({ "ok": false, "error": "method_not_supported_for_channel_type" })),
+    ] {
         assert!(matches!(over(end), Outcome::Disconnected { why } if why.contains("/invite")));
     }
     let busy = Response::builder().status(429).header("retry-after", "7").body(Bytes::new()).unwrap();
@@ -135,15 +152,32 @@ fn every_error_has_its_reaction() {
         assert_eq!(judged(error), "retry, maybe sent", "{error}");
     }
     for error in [
-        "invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "org_login_required",
-        "missing_scope", "channel_not_found", "is_archived", "channel_is_limited_access", "restricted_action",
+        "invalid_auth",
+        "not_authed",
+        "account_inactive",
+        "token_revoked",
+        "token_expired",
+        "org_login_required",
+        "missing_scope",
+        "channel_not_found",
+        "is_archived",
+        "channel_is_limited_access",
+        "restricted_action",
         "no_permission",
     ] {
         assert_eq!(judged(error), "disconnected", "{error}");
     }
     for error in [
-        "msg_too_long", "msg_blocks_too_long", "no_text", "invalid_blocks", "too_many_attachments", "invalid_arg_name",
-        "cant_update_message", "edit_window_closed", "thread_not_found", "something_new",
+        "msg_too_long",
+        "msg_blocks_too_long",
+        "no_text",
+        "invalid_blocks",
+        "too_many_attachments",
+        "invalid_arg_name",
+        "cant_update_message",
+        "edit_window_closed",
+        "thread_not_found",
+        "something_new",
     ] {
         assert_eq!(judged(error), "refused", "{error}");
     }
@@ -154,7 +188,8 @@ fn every_error_has_its_reaction() {
 
 #[test]
 fn a_missing_scope_is_named() {
-    let refused = json!({ "ok": false, "error": "missing_scope", "needed": "chat:write.customize", "provided": "chat:write" });
+    let refused =
+        json!({ "ok": false, "error": "missing_scope", "needed": "chat:write.customize", "provided": "chat:write" });
     let Outcome::Disconnected { why } = over(settle(&delivery_of(post("hi")), "", &refused)) else { panic!() };
     assert!(why.contains("chat:write.customize") && why.contains("install"), "{why}");
 }
@@ -162,7 +197,9 @@ fn a_missing_scope_is_named() {
 #[test]
 fn answers_that_are_none_are_tried_again() {
     let delivery = delivery_of(post("hi"));
-    for (status, body) in [(200, "<html>gateway</html>"), (200, "{\"ok\":tr"), (200, ""), (502, "x"), (404, "x"), (429, "")] {
+    for (status, body) in
+        [(200, "<html>gateway</html>"), (200, "{\"ok\":tr"), (200, ""), (502, "x"), (404, "x"), (429, "")]
+    {
         let response = Response::builder().status(status).body(Bytes::from(body)).unwrap();
         let outcome = over(Slack.settle(&account(), &delivery, 0, "", &response, now()));
         assert!(matches!(outcome, Outcome::Retry { .. }), "{status} {body}: {outcome:?}");
@@ -251,7 +288,8 @@ fn files_go_up_in_three_steps() {
     // Slack shares it by itself, a little later.
     let (info, asked) = then(settle(&delivery, &memo, &json!({ "ok": true, "files": [{ "id": "F1" }] })));
     assert_eq!(show(&info), "files.info file=F1");
-    let shares = json!({ "ok": true, "file": { "shares": { "public": { "C024BE91L": [{ "ts": "1700000007.000100" }] } } } });
+    let shares =
+        json!({ "ok": true, "file": { "shares": { "public": { "C024BE91L": [{ "ts": "1700000007.000100" }] } } } });
     assert_eq!(over(settle(&delivery, &asked, &shares)), keys(&["1700000007.000100"]));
     assert_eq!(over(settle(&delivery, &asked, &json!({ "ok": false, "error": "missing_scope" }))), Outcome::done());
     // Whatever fails in between, it begins anew.
@@ -260,7 +298,9 @@ fn files_go_up_in_three_steps() {
     // Shared where we are not: joined, and shared again.
     let (join, joined) = then(settle(&delivery, "share F1", &json!({ "ok": false, "error": "not_in_channel" })));
     assert!(show(&join).starts_with("conversations.join"));
-    assert!(show(&then(settle(&delivery, &joined, &json!({ "ok": true }))).0).starts_with("files.completeUploadExternal"));
+    assert!(
+        show(&then(settle(&delivery, &joined, &json!({ "ok": true }))).0).starts_with("files.completeUploadExternal")
+    );
 }
 
 #[test]

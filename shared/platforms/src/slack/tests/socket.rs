@@ -98,7 +98,10 @@ fn events_are_handed_on_and_confirmed() {
         r#"told {"event_id":"Ev1","type":"event_callback"}; confirm {"envelope_id":"e-1"}"#
     );
     // Buttons and commands are none of ours, but Slack waits for an answer.
-    assert_eq!(world.says(r#"{"type":"interactive","envelope_id":"e-2","payload":{}}"#), r#"confirm {"envelope_id":"e-2"}"#);
+    assert_eq!(
+        world.says(r#"{"type":"interactive","envelope_id":"e-2","payload":{}}"#),
+        r#"confirm {"envelope_id":"e-2"}"#
+    );
     assert_eq!(world.says("garbage"), "");
     assert_eq!(world.says(r#"{"type":7}"#), "");
 }
@@ -132,7 +135,10 @@ fn a_lost_connection_is_made_anew_at_growing_distances() {
     assert_eq!(said, "ask apps.connections.open");
     let mut longest = 0;
     for _ in 0..40 {
-        assert!(["", "Trouble: nobody there; connecting again"].contains(&world.tell(Input::Answered(Err("nobody there"))).as_str()));
+        assert!(
+            ["", "Trouble: nobody there; connecting again"]
+                .contains(&world.tell(Input::Answered(Err("nobody there"))).as_str())
+        );
         let (slept, said) = world.sleeps();
         assert_eq!(said, "ask apps.connections.open");
         longest = longest.max(slept);

@@ -103,7 +103,10 @@ fn mentions_reach_only_those_of_this_workspace() {
     let ops = mentioning(MentionKind::Room("C1".into()), "ops");
     assert_eq!((write(&ops, true), write(&ops, false)), (vec!["hi <#C1>".to_owned()], vec!["hi #ops".to_owned()]));
     let group = mentioning(MentionKind::Group("S1".to_owned()), "team");
-    assert_eq!((write(&group, true), write(&group, false)), (vec!["hi <!subteam^S1>".to_owned()], vec!["hi @team".to_owned()]));
+    assert_eq!(
+        (write(&group, true), write(&group, false)),
+        (vec!["hi <!subteam^S1>".to_owned()], vec!["hi @team".to_owned()])
+    );
     // A key that is none of a person's here, and a mention that nobody could name.
     let odd = mentioning(MentionKind::User("SOMEBODY".into()), "x");
     assert_eq!(write(&odd, true), ["hi @x"]);
