@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use sameroom_engine::Config;
+use sameroom_web::{Rate, RateLimits};
 use sameroom_wire::Net;
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) durable: bool,
     pub(crate) dedup_window: Duration,
     pub(crate) engine: Config,
+    pub(crate) limits: RateLimits,
 }
 
 /// The configuration file.
@@ -43,6 +45,7 @@ struct File {
     store: StoreFile,
     relay: RelayFile,
     local_rooms: RoomsFile,
+    api: ApiFile,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -73,6 +76,13 @@ struct RoomsFile {
     history_keep: Span,
 }
 
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+struct ApiFile {
+    per_minute: u32,
+    burst: u32,
+}
+
 impl Default for File {
     fn default() -> Self {
         Self {
@@ -84,6 +94,7 @@ impl Default for File {
             store: StoreFile::default(),
             relay: RelayFile::default(),
             local_rooms: RoomsFile::default(),
+            api: ApiFile::default(),
         }
     }
 }
@@ -118,6 +129,13 @@ impl Default for RoomsFile {
     }
 }
 
+impl Default for ApiFile {
+    fn default() -> Self {
+        let Rate { per_minute, burst } = RateLimits::default().key;
+        Self { per_minute, burst }
+    }
+}
+
 impl Settings {
     /// Puts together what flags, variables and the file say.
     pub(crate) fn load(args: &ServeArgs) -> anyhow::Result<Self> {
@@ -134,10 +152,17 @@ impl Settings {
         };
         let nets = if args.allow_network.is_empty() { file.allow_network } else { args.allow_network.clone() };
         let ca = args.ca.clone().or(file.ca);
+        let public_url = args.public_url.clone().or(file.public_url);
+        let mut engine = engine(file.relay, &file.local_rooms)?;
+        engine.public_url = public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+        let ApiFile { per_minute, burst } = file.api;
+        if per_minute == 0 || burst == 0 {
+            bail!("api.per_minute and api.burst are 1 at least");
+        }
         Ok(Self {
             data,
             listen: args.listen.unwrap_or(file.listen),
-            public_url: args.public_url.clone().or(file.public_url),
+            public_url,
             log: args.log.clone().unwrap_or(file.log),
             allow: nets
                 .iter()
@@ -151,7 +176,8 @@ impl Settings {
                 .transpose()?,
             durable: file.store.durable,
             dedup_window: file.store.dedup_window.0,
-            engine: engine(file.relay, &file.local_rooms)?,
+            engine,
+            limits: RateLimits { key: Rate { per_minute, burst }, ..RateLimits::default() },
         })
     }
 }

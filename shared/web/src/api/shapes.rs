@@ -17,7 +17,7 @@ const ROOM_ID_MAX: usize = 2048;
 
 /// An enum of the model, with the same names in JSON, and a schema.
 macro_rules! mirror {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:tt),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
         pub(crate) enum $name {$(

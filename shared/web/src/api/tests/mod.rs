@@ -113,7 +113,7 @@ impl World {
             place: Place::Alone,
         };
         engine.add_account_as("local".into(), &"operator".into(), &local).await.unwrap();
-        let router = crate::router_with(engine.clone(), None, limits);
+        let router = crate::router_with(engine.clone(), crate::Options { limits, ..crate::Options::default() });
         let mut world = Self { engine, store, clock, router, admin: String::new() };
         world.admin = world.key("operator", &[Scope::Admin]).await;
         world
