@@ -154,7 +154,12 @@ pub(crate) fn keys(args: &ServeArgs, action: &KeysAction, json: bool) -> anyhow:
         return Ok(());
     }
     // The token alone goes to standard output, so that a script can take it.
-    tell!("{} {} ({})", output::mark(true), word(&answer["id"]), list_of(&answer["scopes"]).iter().map(word).collect::<Vec<_>>().join(", "));
+    tell!(
+        "{} {} ({})",
+        output::mark(true),
+        word(&answer["id"]),
+        list_of(&answer["scopes"]).iter().map(word).collect::<Vec<_>>().join(", ")
+    );
     tell!("Its token follows. It is not shown again; send it as `Authorization: Bearer TOKEN`.");
     say!("{}", word(&answer["token"]));
     Ok(())

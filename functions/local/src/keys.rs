@@ -33,7 +33,9 @@ pub(crate) async fn add(
     };
     let made = engine.add_key(&operator(), name, scopes, expires).await?;
     let (key, token) = made.context("there is no operator to make a key for")?;
-    Ok(json!({ "id": key.id, "name": key.name, "scopes": key.scopes, "expires": key.expires, "token": token.expose_secret() }))
+    Ok(
+        json!({ "id": key.id, "name": key.name, "scopes": key.scopes, "expires": key.expires, "token": token.expose_secret() }),
+    )
 }
 
 impl From<KeyScope> for Scope {

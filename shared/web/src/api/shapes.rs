@@ -189,7 +189,8 @@ pub(crate) async fn owned_room(app: &App, owner: &OwnerId, id: &str) -> Result<O
 
 /// A room that a body names, of the caller's.
 pub(crate) async fn named_room(app: &App, owner: &OwnerId, id: &str, pointer: &str) -> Result<model::Room, Problem> {
-    let missing = || Problem::field(pointer, "You have no room of that id. GET /rooms lists yours, POST /rooms adds one.");
+    let missing =
+        || Problem::field(pointer, "You have no room of that id. GET /rooms lists yours, POST /rooms adds one.");
     owned_room(app, owner, id).await?.ok_or_else(missing)
 }
 

@@ -80,11 +80,7 @@ async fn follow_events(
 }
 
 /// What comes, until the key is no longer valid or the store fails: the client comes again then.
-fn follow(
-    engine: Engine,
-    token: SecretString,
-    following: Following,
-) -> impl Stream<Item = Result<Told, Infallible>> {
+fn follow(engine: Engine, token: SecretString, following: Following) -> impl Stream<Item = Result<Told, Infallible>> {
     stream::unfold((engine, token, following), |(engine, token, mut following)| async move {
         let since = following.next().await.ok()?;
         // A key may have been revoked since the stream began.

@@ -88,7 +88,11 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     responses((status = 200, description = "A page of them.", body = List<Owner>)),
     security(("key" = ["admin"]))
 )]
-async fn list_owners(State(app): State<App>, By(caller): By, Query(paging): Query<Paging>) -> Result<Response, Problem> {
+async fn list_owners(
+    State(app): State<App>,
+    By(caller): By,
+    Query(paging): Query<Paging>,
+) -> Result<Response, Problem> {
     let (limit, after) = paging.read("owners")?;
     let page = if is_operator(&caller) {
         app.engine.owners(after.as_deref(), limit).await?

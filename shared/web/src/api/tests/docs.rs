@@ -76,7 +76,8 @@ fn the_tables_of_the_guide_are_as_the_code_says() {
 /// The lists of operations and problems.
 fn tables() -> String {
     let (_, document) = openapi::with_routes();
-    let mut out = String::from("\n## Operations\n\nPaths follow `/api/v1`. Shapes and examples: [openapi.json](openapi.json).\n");
+    let mut out =
+        String::from("\n## Operations\n\nPaths follow `/api/v1`. Shapes and examples: [openapi.json](openapi.json).\n");
     let tags = document["tags"].as_array().unwrap();
     for tag in tags {
         let (name, about) = (tag["name"].as_str().unwrap(), tag["description"].as_str().unwrap());

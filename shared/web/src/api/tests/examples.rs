@@ -34,7 +34,11 @@ impl Play {
     ) -> Value {
         let mut url = path.to_owned();
         for (name, value) in parts {
-            url = if name.starts_with('?') { format!("{url}{value}") } else { url.replace(&format!("{{{name}}}"), value) };
+            url = if name.starts_with('?') {
+                format!("{url}{value}")
+            } else {
+                url.replace(&format!("{{{name}}}"), value)
+            };
         }
         let reply = self.world.ask(key, method, &url, body.clone()).await;
         assert_eq!(reply.status.as_u16(), status, "{method} {url}: {reply:?}");
@@ -189,7 +193,8 @@ async fn portals(play: &mut Play) {
     let eve = play.world.stranger().await;
     let shed = play.world.hook(&eve, "shed").await;
     let pond = play.world.hook(&eve, "pond").await;
-    let new = json!({ "room": tea, "approval": true, "uses": 5, "expires": "2027-01-01T00:00:00Z", "label": "friends" });
+    let new =
+        json!({ "room": tea, "approval": true, "uses": 5, "expires": "2027-01-01T00:00:00Z", "label": "friends" });
     let made = play.admin("POST", "/portals", &[], Some(new), 201).await;
     let portal = id(&made["portal"]);
     play.admin("GET", "/portals", &[], None, 200).await;

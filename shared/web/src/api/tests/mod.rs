@@ -19,9 +19,7 @@ use http_body_util::BodyExt as _;
 use sameroom_embedded::{Memory, TestClock};
 use sameroom_engine::ports::{Clock as _, NoAnswer, Unavailable, Vault, Wire};
 use sameroom_engine::{Config, Engine};
-use sameroom_model::{
-    Account, Delivery, Identity, Outcome, OwnerId, Place, Scope, Sealed, Secrets,
-};
+use sameroom_model::{Account, Delivery, Identity, Outcome, OwnerId, Place, Scope, Sealed, Secrets};
 use sameroom_platforms::Draft;
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -73,7 +71,11 @@ struct Glass(AtomicU64);
 impl Vault for Glass {
     async fn seal(&self, context: &str, clear: &[u8]) -> Result<Sealed, Unavailable> {
         let turned: Vec<u8> = clear.iter().map(|b| !b).collect();
-        Ok(Sealed(format!("{}.{}", data_encoding::HEXLOWER.encode(context.as_bytes()), data_encoding::HEXLOWER.encode(&turned))))
+        Ok(Sealed(format!(
+            "{}.{}",
+            data_encoding::HEXLOWER.encode(context.as_bytes()),
+            data_encoding::HEXLOWER.encode(&turned)
+        )))
     }
 
     async fn open(&self, context: &str, sealed: &Sealed) -> Result<Vec<u8>, Unavailable> {

@@ -170,7 +170,17 @@ async fn nothing_that_is_asked_is_our_failure() {
     let (world, routes) = all().await;
     let long = "x".repeat(4000);
     let ids = ["%00", "%ff", "..%2f..", "a%2Fb", "%F0%9F%99%82", "%0d%0aX-Y:%20z", "0", "*", &long];
-    let queries = ["?", "?limit=0", "?limit=x", "?limit=99999", "?cursor=x", "?x=y", "?q=%00&account=%ff", "?%ff=%ff", "?tubes=maybe"];
+    let queries = [
+        "?",
+        "?limit=0",
+        "?limit=x",
+        "?limit=99999",
+        "?cursor=x",
+        "?x=y",
+        "?q=%00&account=%ff",
+        "?%ff=%ff",
+        "?tubes=maybe",
+    ];
     for route in &routes {
         for id in ids {
             let url = route.path.replace("{id}", id).replace("{token}", id).replace("{guest}", id);
@@ -189,7 +199,8 @@ async fn nothing_that_is_asked_is_our_failure() {
             }
         }
     }
-    for url in ["webhook+https://[::1", "local:", "local:x?token=y", "irc://", "ircs://a b/#x", "http://x", "\u{0}", ""] {
+    for url in ["webhook+https://[::1", "local:", "local:x?token=y", "irc://", "ircs://a b/#x", "http://x", "\u{0}", ""]
+    {
         let reply = world.admin("POST", "/rooms", Some(json!({ "url": url }))).await;
         reply.is_problem(422, "invalid");
     }
