@@ -48,6 +48,8 @@ mod tubes;
 mod tenants;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -72,6 +74,7 @@ pub use api_keys::KEY_PREFIX;
 pub use changes::{Change, ChangeKind, Following, Since};
 pub use config::Config;
 pub use failed::{Failed, Letter};
+pub use files::FileError;
 pub use hosted::Entry;
 pub use ingest::problem;
 pub use joining::{Invitation, PortalError, Used};
@@ -85,7 +88,6 @@ pub use portals::Revoked;
 pub use pump::Pump;
 pub use removal::Impact;
 pub use tubes::{Made, OwnSide, Side, TubeView};
-pub use files::FileError;
 pub use onboarding::{Asked, OnboardError, Onboarding, Question, Status};
 pub use people::Known;
 pub use rooms::{Listed, Refreshed, RoomsError};
