@@ -213,6 +213,7 @@ pub(crate) async fn place(app: &App, at: &RoomRef) -> Result<Place, Problem> {
 }
 
 /// Reads a field that can be left out, or be `null`.
+#[allow(clippy::option_option, reason = "left out, `null`, or a value: three things")]
 pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: serde::Deserializer<'de>,

@@ -26,7 +26,7 @@ pub(super) fn same(path: &str, expected: &str) {
         known == expected,
         "{path} is not as the code says (first in line {}). Write it anew, twice if examples changed:\n  \
          UPDATE_OPENAPI=1 cargo test -p sameroom-web api",
-        differs.map_or_else(|| known.lines().count().min(expected.lines().count()), |n| n) + 1
+        differs.unwrap_or_else(|| known.lines().count().min(expected.lines().count())) + 1
     );
 }
 
