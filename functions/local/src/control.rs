@@ -47,6 +47,8 @@ pub(crate) enum Ask {
     Replay { id: Option<String> },
     /// Let a held lane go on; all of them without an id.
     Resume { lane: Option<String> },
+    /// Make an API key; its token is in the answer.
+    AddKey { name: String, scopes: BTreeSet<Scope>, days: Option<u32> },
     /// Write a copy of the store.
     Backup { path: PathBuf },
     /// Check the store and every account.
