@@ -141,6 +141,11 @@ pub(crate) enum Command {
         #[command(subcommand)]
         action: Option<DeliveriesAction>,
     },
+    /// Make keys for the API
+    Keys {
+        #[command(subcommand)]
+        action: KeysAction,
+    },
     /// Check configuration, store, clock and every account, and say what to do
     ///
     /// Ends with status 1 if anything is wrong.
@@ -187,6 +192,38 @@ pub(crate) enum DeliveriesAction {
         #[arg(long, conflicts_with = "lane")]
         all: bool,
     },
+}
+
+/// What to do about API keys.
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Make a key and print its token, once
+    ///
+    /// Works while Sameroom runs, and when it does not. The token alone goes to standard output; only its hash is kept.
+    Add {
+        /// What to call it
+        #[arg(long)]
+        name: String,
+        /// What it may be used for: read, portals, tubes, admin; can be repeated
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', default_value = "admin")]
+        scopes: Vec<KeyScope>,
+        /// For how many days it is valid [default: until it is revoked]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
+        days: Option<u32>,
+    },
+}
+
+/// What a key may be used for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum KeyScope {
+    /// To see what there is
+    Read,
+    /// To make and revoke Portals, too
+    Portals,
+    /// To make and remove Tubes, too
+    Tubes,
+    /// Everything
+    Admin,
 }
 
 /// Prints a completion script.

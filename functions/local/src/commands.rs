@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use sameroom_platforms::{AuthorShown, Capabilities, Carrier, Files, Support, Unit};
 use serde_json::{Value, json};
 
-use crate::cli::{DeliveriesAction, ServeArgs};
+use crate::cli::{DeliveriesAction, KeysAction, ServeArgs};
 use crate::control::{self, Ask};
 use crate::network::apply::Applied;
 use crate::settings::Settings;
@@ -141,6 +141,27 @@ pub(crate) fn backup(args: &ServeArgs, file: &Path, with_key: bool, json: bool) 
     }
     say!("To restore: stop Sameroom, put this file as sameroom.db and the key as sameroom.key (mode 600) into a new");
     say!("folder, and start `sameroom --data FOLDER`.");
+    Ok(())
+}
+
+pub(crate) fn keys(args: &ServeArgs, action: &KeysAction, json: bool) -> anyhow::Result<()> {
+    let settings = begin(args, json)?;
+    let KeysAction::Add { name, scopes, days } = action;
+    let scopes = scopes.iter().map(|scope| (*scope).into()).collect();
+    let answer = ask(&settings, "making", Ask::AddKey { name: name.clone(), scopes, days: *days })?;
+    if json {
+        output::json(&answer);
+        return Ok(());
+    }
+    // The token alone goes to standard output, so that a script can take it.
+    tell!(
+        "{} {} ({})",
+        output::mark(true),
+        word(&answer["id"]),
+        list_of(&answer["scopes"]).iter().map(word).collect::<Vec<_>>().join(", ")
+    );
+    tell!("Its token follows. It is not shown again; send it as `Authorization: Bearer TOKEN`.");
+    say!("{}", word(&answer["token"]));
     Ok(())
 }
 

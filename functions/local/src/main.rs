@@ -10,6 +10,7 @@ mod connect;
 mod control;
 mod doctor;
 mod failures;
+mod keys;
 mod network;
 mod runtime;
 mod secrets;
@@ -56,6 +57,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Some(Command::Status) => commands::status(args, json),
         Some(Command::Deliveries { action }) => commands::deliveries(args, action.unwrap_or_default(), json),
+        Some(Command::Keys { action }) => commands::keys(args, &action, json),
         Some(Command::Doctor) => commands::doctor(args, json),
         Some(Command::Backup { file, with_key }) => commands::backup(args, &file, with_key, json),
         Some(Command::Completions { shell }) => {

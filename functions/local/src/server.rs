@@ -1,16 +1,23 @@
 //! Serves HTTP on one listener: a bounded number of connections, a bounded time for each one's headers (fault F44), and
 //! an orderly end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::middleware::AddExtension;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tower::Layer as _;
+
+/// The router, with the address that a connection comes from in each request.
+type Peered = AddExtension<Router, ConnectInfo<SocketAddr>>;
 
 /// How many connections are served at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
@@ -25,9 +32,9 @@ pub(crate) async fn run(listener: TcpListener, router: Router, mut stopping: wat
     let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {
-                Ok((stream, _)) => stream,
+                Ok(accepted) => accepted,
                 Err(e) => {
                     // Out of file descriptors, most likely: wait for some connection to end.
                     tracing::error!(error = %e, "a connection could not be accepted");
@@ -38,7 +45,9 @@ pub(crate) async fn run(listener: TcpListener, router: Router, mut stopping: wat
             _ = stopping.changed() => break,
         };
         while connections.try_join_next().is_some() {}
-        let (router, stopping) = (router.clone(), stopping.clone());
+        // Whoever has no valid key is counted by address.
+        let router = Extension(ConnectInfo(peer)).layer(router.clone());
+        let stopping = stopping.clone();
         connections.spawn(async move {
             serve(stream, router, stopping).await;
             drop(permit);
@@ -48,7 +57,7 @@ pub(crate) async fn run(listener: TcpListener, router: Router, mut stopping: wat
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, router: Router, mut stopping: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, router: Peered, mut stopping: watch::Receiver<bool>) {
     let _ = stream.set_nodelay(true);
     let connection = http1::Builder::new()
         // A client that has said all it has to say may still read the answer.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use sameroom_engine::{CommandRules, Config, Who};
+use sameroom_web::{Rate, RateLimits};
 use sameroom_wire::Net;
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) durable: bool,
     pub(crate) dedup_window: Duration,
     pub(crate) engine: Config,
+    pub(crate) limits: RateLimits,
 }
 
 /// The configuration file.
@@ -44,6 +46,7 @@ struct File {
     relay: RelayFile,
     local_rooms: RoomsFile,
     commands: CommandsFile,
+    api: ApiFile,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -88,6 +91,11 @@ struct CommandsFile {
 #[derive(Debug, PartialEq)]
 struct WhoFile(Who);
 
+struct ApiFile {
+    per_minute: u32,
+    burst: u32,
+}
+
 impl Default for File {
     fn default() -> Self {
         Self {
@@ -100,6 +108,7 @@ impl Default for File {
             relay: RelayFile::default(),
             local_rooms: RoomsFile::default(),
             commands: CommandsFile::default(),
+            api: ApiFile::default(),
         }
     }
 }
@@ -166,6 +175,13 @@ impl<'de> Deserialize<'de> for WhoFile {
     }
 }
 
+impl Default for ApiFile {
+    fn default() -> Self {
+        let Rate { per_minute, burst } = RateLimits::default().key;
+        Self { per_minute, burst }
+    }
+}
+
 impl Settings {
     /// Puts together what flags, variables and the file say.
     pub(crate) fn load(args: &ServeArgs) -> anyhow::Result<Self> {
@@ -187,6 +203,10 @@ impl Settings {
         let mut engine = engine(file.relay, &file.local_rooms)?;
         engine.commands = file.commands.rules();
         engine.public_url = public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+        let ApiFile { per_minute, burst } = file.api;
+        if per_minute == 0 || burst == 0 {
+            bail!("api.per_minute and api.burst are 1 at least");
+        }
         Ok(Self {
             data,
             listen,
@@ -205,6 +225,7 @@ impl Settings {
             durable: file.store.durable,
             dedup_window: file.store.dedup_window.0,
             engine,
+            limits: RateLimits { key: Rate { per_minute, burst }, ..RateLimits::default() },
         })
     }
 }
