@@ -52,5 +52,7 @@ mod promise_5_no_loops;
 mod promise_6_consent;
 mod promise_7_no_text_at_rest;
 mod simulation;
+mod slack_irc;
+mod slack_slack;
 mod store_contract;
 mod tubes;
