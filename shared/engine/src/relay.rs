@@ -196,7 +196,7 @@ impl Run<'_> {
             // A Tube that was removed while names were looked up carries nothing any more.
             view = engine.view(&event.room).await?;
         }
-        let owed = engine.owed(&event, &view).await?;
+        let owed = engine.owed(&event, &view, open.as_deref()).await?;
         // Only now: the notices say what the room was called before.
         if let EventKind::Renamed(name) = &event.kind {
             engine.rename_room(&event.room, name).await?;
@@ -418,13 +418,15 @@ impl Run<'_> {
 
 impl Engine {
     /// The deliveries that an event makes. Where one of them may be quoted later, its first words are remembered.
-    async fn owed(&self, event: &Event, view: &RoomView) -> Result<Vec<Delivery>, Unavailable> {
+    async fn owed(&self, event: &Event, view: &RoomView, from: Option<&Open>) -> Result<Vec<Delivery>, Unavailable> {
         if view.tubes.is_empty() {
             return Ok(Vec::new());
         }
         let origin = view.room.as_ref().map(|kept| &kept.value);
         let mut owed = Vec::new();
-        let mut quoted = false;
+        // Those who answer a copy elsewhere answer it here, too.
+        let here = origin.map(|room| room.options).unwrap_or_default();
+        let mut quoted = from.is_some_and(|open| plan::quotes(&open.platform.about().capabilities, here));
         for (to, target) in self.walk(&event.room, view).await? {
             let Some(open) = self.open(&to.account).await? else { continue };
             let options = target.options();

@@ -38,7 +38,8 @@ pub trait Platform: Send + Sync + 'static {
     }
 
     /// The requests that make a delivery, in order; a text too long for one message becomes several. Each is sent only
-    /// once the one before it is [`Outcome::Done`]. Called for [`crate::Carrier::Http`] alone.
+    /// once the one before it is [`Outcome::Done`]. Called for [`crate::Carrier::Http`] alone. Mentions of people and
+    /// rooms are of this account, wherever they were written; those of groups are as they were read.
     ///
     /// An outcome as error says that there is nothing to send: the delivery is settled with it.
     fn render(

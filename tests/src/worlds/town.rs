@@ -15,6 +15,7 @@ use sameroom_wire::{Dialer, Guard, HttpClient, Limits, LiveWire, Registry};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
+use super::slack::Slack;
 use super::{Hook, Irc, LocalRoom, Watched, local, sessions};
 
 /// What a town's store is.
@@ -50,9 +51,11 @@ pub struct Town {
 
 /// A world as the town knows it.
 #[derive(Clone)]
-struct World {
-    account: AccountId,
-    site: String,
+pub(super) struct World {
+    pub(super) account: AccountId,
+    pub(super) site: String,
+    /// Tells the key of a room by its name, where they differ.
+    pub(super) slack: Option<Slack>,
 }
 
 /// Whose everything is, unless a scenario says otherwise.
@@ -162,7 +165,7 @@ impl Town {
         if !known {
             let id = AccountId::from(sameroom_web::LOCAL_ACCOUNT);
             self.engine.add_account_as(id.clone(), &OPERATOR.into(), &draft.account).await.unwrap();
-            self.worlds.lock().unwrap().insert("local".into(), World { account: id, site: "Sameroom".into() });
+            self.worlds.lock().unwrap().insert("local".into(), World { account: id, site: "Sameroom".into(), slack: None });
         }
         let room = self.room(&format!("local {name}")).await;
         LocalRoom::new(self, room)
@@ -170,8 +173,13 @@ impl Town {
 
     async fn add(&self, owner: &str, name: &str, draft: &Draft, site: &str) -> AccountId {
         let id = self.engine.add_account(&owner.into(), draft).await.unwrap().id;
-        self.worlds.lock().unwrap().insert(name.to_owned(), World { account: id.clone(), site: site.to_owned() });
+        self.is_known(name, World { account: id.clone(), site: site.to_owned(), slack: None });
         id
+    }
+
+    /// A world gets a name.
+    pub(super) fn is_known(&self, name: &str, world: World) {
+        self.worlds.lock().unwrap().insert(name.to_owned(), world);
     }
 
     /// The account of a world.
@@ -182,12 +190,17 @@ impl Town {
     /// The room of that name, added to its account if it is new.
     pub async fn room(&self, place: &str) -> RoomRef {
         let (world, name) = place.split_once(' ').expect("a room is written `world name`");
-        let World { account, site } = self.worlds.lock().unwrap()[world].clone();
-        let key = if world == "local" { local::token(name).into() } else { name.into() };
+        let World { account, site, slack } = self.worlds.lock().unwrap()[world].clone();
+        let key = match &slack {
+            Some(slack) => slack.id_of(name).into(),
+            None if world == "local" => local::token(name).into(),
+            None => name.into(),
+        };
+        let shown = if slack.is_some() { format!("#{name}") } else { name.to_owned() };
         let at = RoomRef { account, key };
         if self.engine.room(&at).await.unwrap().is_none() {
             let settings = serde_json::Value::Null;
-            let draft = RoomDraft { key: at.key.clone(), name: name.to_owned(), site, settings };
+            let draft = RoomDraft { key: at.key.clone(), name: shown, site, settings };
             self.engine.add_room(&at.account, &draft).await.unwrap();
         }
         at

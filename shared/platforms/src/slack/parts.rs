@@ -24,8 +24,7 @@ pub(super) enum Part<'a> {
 
 /// The parts of a delivery.
 pub(super) fn parts<'a>(account: &Opened, delivery: &'a Delivery) -> Result<Vec<Part<'a>>, Outcome> {
-    // Mentions carry keys of the platform that they were read from: they mean somebody here only where they were read
-    // by this very account.
+    // Mentions of people and rooms are this account's by now. A group's key is of the workspace that it was read from.
     let own = delivery.lane.from.account == account.account.id;
     match &delivery.action {
         Action::Post { body, emote, attachments, reply } => {

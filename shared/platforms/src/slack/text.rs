@@ -49,8 +49,8 @@ pub(super) fn read(message: &Msg) -> Text {
     normalise(&text)
 }
 
-/// The words cut to the limit, as mrkdwn. `own`: mentions are of this workspace, and reach those meant; else they are
-/// words.
+/// The words cut to the limit, as mrkdwn. Mentions of people and rooms reach those meant. `own`: those of groups are of
+/// this workspace, and do, too; else they are words.
 pub(super) fn write(text: &Text, own: bool) -> Vec<String> {
     if text.is_empty() {
         return Vec::new();
@@ -146,7 +146,7 @@ fn prepare(text: &mut Text, own: bool) {
         let replaced = match &mention.kind {
             MentionKind::Group(key) if own && is_id(key, &['S']) => MentionKind::User(key.as_str().into()),
             // A key that is nobody's here must not be written as one.
-            MentionKind::User(key) if own && !is_id(key.as_str(), &['U', 'W']) => {
+            MentionKind::User(key) if !is_id(key.as_str(), &['U', 'W']) => {
                 MentionKind::Group(key.as_str().to_owned())
             }
             _ => return,
@@ -156,11 +156,9 @@ fn prepare(text: &mut Text, own: bool) {
 }
 
 fn written(text: &Text, own: bool) -> String {
-    if !own {
-        return mrkdwn::write(text);
-    }
+    let words = mrkdwn::write_with_mentions(text);
     // No `<` of the text's own is left unescaped, so this can only be a group that [`prepare`] put there.
-    mrkdwn::write_with_mentions(text).replace("<@S", "<!subteam^S")
+    if own { words.replace("<@S", "<!subteam^S") } else { words }
 }
 
 fn mentions(blocks: &mut [Block], change: &dyn Fn(&mut Mention)) {

@@ -39,6 +39,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+pub use glue::Ear;
 pub use ledger::{Call, Push};
 pub use model::Consent;
 pub use moods::{Mood, Order};

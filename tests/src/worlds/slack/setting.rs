@@ -273,7 +273,8 @@ impl Slack {
         });
     }
 
-    pub(super) fn id_of(&self, room: &str) -> Id {
+    /// The id of a channel, by name or id.
+    pub fn id_of(&self, room: &str) -> Id {
         let found = self.shared.look(|state| state.room(&self.team, room).map(|channel| channel.id.clone()));
         found.unwrap_or_else(|| panic!("there is no channel {room}"))
     }

@@ -76,12 +76,13 @@ fn delivery_of(action: Action) -> Delivery {
 }
 
 #[test]
-fn mentions_are_kept_within_one_workspace() {
-    let body = sameroom_text::mrkdwn::read("ask <@U1|ann>");
+fn mentions_reach_people_and_groups_only_within_one_workspace() {
+    // The engine has made mentions of people this account's; it knows no groups.
+    let body = sameroom_text::mrkdwn::read("ask <@U1|ann> or <!subteam^S1|ops>");
     let mut delivery = delivery_of(Action::Post { body, emote: false, attachments: Vec::new(), reply: None });
-    assert_eq!(first(&delivery)["text"], "ask @ann", "a key of another account means nobody here");
+    assert_eq!(first(&delivery)["text"], "ask <@U1> or @ops", "a group of another account is none here");
     delivery.lane.from.account = delivery.lane.to.account.clone();
-    assert_eq!(first(&delivery)["text"], "ask <@U1>");
+    assert_eq!(first(&delivery)["text"], "ask <@U1> or <!subteam^S1>");
 }
 
 #[test]

@@ -58,6 +58,10 @@ impl Wire for Refusing {
         Ok(response)
     }
 
+    async fn download(&self, account: &Account, request: Request<Bytes>, _: u64) -> Result<Response<Bytes>, NoAnswer> {
+        self.http(account, request).await
+    }
+
     fn session(&self, _: &Account, _: Delivery) -> oneshot::Receiver<Outcome> {
         oneshot::channel().1
     }
