@@ -91,6 +91,7 @@ async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Re
     let control = tokio::spawn(control::listen(desk, Socket::bind(&settings.data), stopping.clone()));
     let hint = scene.newcomer.then(try_next);
     let router = sameroom_web::router(runtime.engine.clone(), hint);
+    let commands = tokio::spawn(control::serve_api(&settings.data, router.clone(), stopping.clone()));
     let serving = tokio::spawn(server::run(listener, router, stopping.clone()));
     announce(&settings, &base, &scene, json);
 
@@ -110,6 +111,7 @@ async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Re
         let _ = sessions.await;
         let _ = serving.await;
         let _ = control.await;
+        let _ = commands.await;
     };
     if tokio::time::timeout(PATIENCE, end).await.is_err() {
         tracing::warn!("not everything ended in time; it comes again after the next start");

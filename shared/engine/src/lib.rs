@@ -14,6 +14,7 @@ mod changes;
 mod commands;
 mod config;
 mod copies;
+mod crossings;
 mod deliver;
 mod failed;
 pub mod failpoint;
@@ -59,6 +60,7 @@ use accounts::Accounts;
 use api_keys::Proofs;
 use breaker::Breaker;
 use changes::Changes;
+use crossings::Watchers;
 use files::Memory;
 use hosted::Followers;
 use people::People;
@@ -73,6 +75,7 @@ pub use api_keys::KEY_PREFIX;
 pub use changes::{Change, ChangeKind, Following, Since};
 pub use commands::{CommandRules, Who};
 pub use config::Config;
+pub use crossings::{Crossed, Crossing, Landing};
 pub use failed::{Failed, Letter};
 pub use hosted::Entry;
 pub use ingest::problem;
@@ -115,6 +118,7 @@ struct Inner {
     listings: Listings,
     changes: watch::Sender<u64>,
     told: Changes,
+    watchers: Watchers,
     proofs: Proofs,
 }
 
@@ -145,6 +149,7 @@ impl Engine {
                 listings: Listings::default(),
                 changes: watch::channel(0).0,
                 told: Changes::default(),
+                watchers: Watchers::default(),
                 proofs: Proofs::default(),
             }),
         }
