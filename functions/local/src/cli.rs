@@ -223,6 +223,19 @@ pub(crate) enum DeliveriesAction {
     },
 }
 
+/// What a key may be used for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum KeyScope {
+    /// To see what there is
+    Read,
+    /// To make and revoke Portals, too
+    Portals,
+    /// To make and remove Tubes, too
+    Tubes,
+    /// Everything
+    Admin,
+}
+
 /// Prints a completion script.
 pub(crate) fn completions(shell: Shell) {
     let mut script = Vec::new();

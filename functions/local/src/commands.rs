@@ -8,7 +8,7 @@ use sameroom_platforms::{AuthorShown, Capabilities, Carrier, Files, Platform, Su
 use serde_json::{Value, json};
 use url::Url;
 
-use crate::cli::{DeliveriesAction, ServeArgs};
+use crate::cli::{DeliveriesAction, KeyScope, ServeArgs};
 use crate::control::{self, Ask};
 use crate::network::apply::Applied;
 use crate::settings::Settings;
@@ -172,6 +172,32 @@ pub(crate) fn backup(args: &ServeArgs, file: &Path, with_key: bool, json: bool) 
     }
     say!("To restore: stop Sameroom, put this file as sameroom.db and the key as sameroom.key (mode 600) into a new");
     say!("folder, and start `sameroom --data FOLDER`.");
+    Ok(())
+}
+
+pub(crate) fn add_key(
+    args: &ServeArgs,
+    name: String,
+    scopes: &[KeyScope],
+    days: Option<u32>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let settings = begin(args, json)?;
+    let scopes = scopes.iter().map(|scope| (*scope).into()).collect();
+    let answer = ask(&settings, "making", Ask::AddKey { name, scopes, days })?;
+    if json {
+        output::json(&answer);
+        return Ok(());
+    }
+    // The token alone goes to standard output, so that a script can take it.
+    tell!(
+        "{} {} ({})",
+        output::mark(true),
+        word(&answer["id"]),
+        list_of(&answer["scopes"]).iter().map(word).collect::<Vec<_>>().join(", ")
+    );
+    tell!("Its token follows. It is not shown again; send it as `Authorization: Bearer TOKEN`.");
+    say!("{}", word(&answer["token"]));
     Ok(())
 }
 

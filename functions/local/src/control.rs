@@ -2,7 +2,7 @@
 //! listens on a Unix socket in the data folder, for its owner alone. One JSON line asks, one JSON line answers. When
 //! nothing runs, the command opens the store and answers itself, by the same [`answer`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tokio::task::JoinSet;
 
 use crate::runtime::{Runtime, operator};
 use crate::settings::Settings;
-use crate::{backup, doctor, failures, network, server, status};
+use crate::{backup, doctor, failures, keys, network, server, status};
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "sameroom.sock";
@@ -50,6 +50,8 @@ pub(crate) enum Ask {
     Replay { id: Option<String> },
     /// Let a held lane go on; all of them without an id.
     Resume { lane: Option<String> },
+    /// Make an API key; its token is in the answer.
+    AddKey { name: String, scopes: BTreeSet<Scope>, days: Option<u32> },
     /// Write a copy of the store.
     Backup { path: PathBuf },
     /// Check the store and every account.
@@ -133,6 +135,7 @@ pub(crate) async fn answer(desk: &Desk, ask: Ask) -> Result<Value, String> {
             Ask::Deliveries => failures::list(engine).await?,
             Ask::Replay { id } => failures::replay(engine, id.as_deref()).await?,
             Ask::Resume { lane } => failures::resume(engine, lane.as_deref()).await?,
+            Ask::AddKey { name, scopes, days } => keys::add(engine, &name, &scopes, days).await?,
             Ask::Backup { path } => backup::write(&desk.runtime.store, &path).await?,
             Ask::Doctor => json!({ "checks": doctor::within(desk).await }),
             Ask::Status => status::status(desk).await?,

@@ -10,6 +10,7 @@ mod connect;
 mod control;
 mod doctor;
 mod failures;
+mod keys;
 mod network;
 mod remote;
 mod runtime;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use clap::Parser as _;
 
 use crate::cli::{Cli, Command};
+use crate::remote::args::{KeysAction, Remote};
 use crate::remote::problem::Failure;
 
 fn main() -> ExitCode {
@@ -59,6 +61,10 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             (Some(platform), Some(_)) => commands::manifest(&platform, target.url.as_ref(), app.as_deref(), socket),
             (platform, _) => commands::platforms(platform.as_deref(), json),
         },
+        // The first key has to be made somehow: here it can be while nothing runs.
+        Some(Command::Remote(Remote::Keys {
+            action: Some(KeysAction::Add { name, scopes, days, expires: None, owner: None, to_file: None }),
+        })) if !remote::elsewhere(target)? => commands::add_key(args, name, &scopes, days, json),
         Some(Command::Remote(command)) => {
             serve::logging(args.log.as_deref().unwrap_or("error"), json)?;
             remote::run(args, target, command, json)

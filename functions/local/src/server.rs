@@ -1,10 +1,13 @@
 //! Serves HTTP on one listener: a bounded number of connections, a bounded time for each one's headers (fault F44), and
 //! an orderly end.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::middleware::AddExtension;
+use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -12,6 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tower::Layer as _;
+
+/// The router, with the address that a connection comes from in each request.
+type Peered = AddExtension<Router, ConnectInfo<SocketAddr>>;
 
 /// How many connections are served at once; more wait to be accepted.
 const CONNECTIONS_MAX: usize = 4096;
@@ -25,25 +32,26 @@ pub(crate) trait Door: Send + 'static {
     /// A connection.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// The next connection.
-    fn next(&self) -> impl Future<Output = std::io::Result<Self::Stream>> + Send;
+    /// The next connection, and the address that it comes from.
+    fn next(&self) -> impl Future<Output = std::io::Result<(Self::Stream, SocketAddr)>> + Send;
 }
 
 impl Door for TcpListener {
     type Stream = TcpStream;
 
-    async fn next(&self) -> std::io::Result<TcpStream> {
-        let (stream, _) = self.accept().await?;
+    async fn next(&self) -> std::io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.accept().await?;
         let _ = stream.set_nodelay(true);
-        Ok(stream)
+        Ok((stream, peer))
     }
 }
 
 impl Door for UnixListener {
     type Stream = UnixStream;
 
-    async fn next(&self) -> std::io::Result<UnixStream> {
-        self.accept().await.map(|(stream, _)| stream)
+    async fn next(&self) -> std::io::Result<(UnixStream, SocketAddr)> {
+        // It is this machine.
+        self.accept().await.map(|(stream, _)| (stream, SocketAddr::from(([127, 0, 0, 1], 0))))
     }
 }
 
@@ -53,9 +61,9 @@ pub(crate) async fn run(listener: impl Door, router: Router, mut stopping: watch
     let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { break };
-        let stream = tokio::select! {
+        let (stream, peer) = tokio::select! {
             accepted = listener.next() => match accepted {
-                Ok(stream) => stream,
+                Ok(accepted) => accepted,
                 Err(e) => {
                     // Out of file descriptors, most likely: wait for some connection to end.
                     tracing::error!(error = %e, "a connection could not be accepted");
@@ -66,7 +74,9 @@ pub(crate) async fn run(listener: impl Door, router: Router, mut stopping: watch
             _ = stopping.changed() => break,
         };
         while connections.try_join_next().is_some() {}
-        let (router, stopping) = (router.clone(), stopping.clone());
+        // Whoever has no valid key is counted by address.
+        let router = Extension(ConnectInfo(peer)).layer(router.clone());
+        let stopping = stopping.clone();
         connections.spawn(async move {
             serve(stream, router, stopping).await;
             drop(permit);
@@ -78,7 +88,7 @@ pub(crate) async fn run(listener: impl Door, router: Router, mut stopping: watch
 
 async fn serve(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    router: Router,
+    router: Peered,
     mut stopping: watch::Receiver<bool>,
 ) {
     let connection = http1::Builder::new()

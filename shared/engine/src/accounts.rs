@@ -197,9 +197,9 @@ impl Engine {
     pub(crate) fn forget(&self, id: &AccountId) {
         if let Ok(mut cache) = self.inner.accounts.opened.write() {
             cache.remove(id);
-            cache.retain(|_, (_, open)| {
-                !matches!(&open.opened.account.place, Place::Installed { app, .. } if app == id)
-            });
+            cache.retain(
+                |_, (_, open)| !matches!(&open.opened.account.place, Place::Installed { app, .. } if app == id),
+            );
         }
         self.forget_tenants(id);
     }

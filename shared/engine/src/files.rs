@@ -9,7 +9,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream::{self, StreamExt};
 use sameroom_model::{
-    Access, Account, AccountId, AccountState, Action, Attachment, Delivery, Identity, OwnerId, Outcome, Place, Sealed,
+    Access, Account, AccountId, AccountState, Action, Attachment, Delivery, Identity, Outcome, OwnerId, Place, Sealed,
 };
 use sameroom_platforms::{Carrier, Files};
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,8 @@ pub enum FileError {
 pub(crate) struct Ready<'a> {
     pub(crate) delivery: Cow<'a, Delivery>,
     /// The memory that its files take.
-    _memory: Option<OwnedSemaphorePermit>,
+    #[allow(dead_code, reason = "it is held as long as the files are, and given back with them")]
+    memory: Option<OwnedSemaphorePermit>,
 }
 
 /// A file that is handed out. Its name is in the address alone.
@@ -94,9 +95,11 @@ impl Engine {
     /// Fills in what a delivery needs at this target and what is not kept with it: its files, and who its mentions mean.
     pub(crate) async fn ready<'a>(&self, open: &Open, delivery: &'a Delivery) -> Result<Ready<'a>, Unavailable> {
         let capabilities = &open.platform.about().capabilities;
-        let mut ready = Ready { delivery: Cow::Borrowed(delivery), _memory: None };
+        let mut ready = Ready { delivery: Cow::Borrowed(delivery), memory: None };
         let (from, to) = (&delivery.lane.from.account, &delivery.lane.to.account);
-        if capabilities.markup.mention && from != to && matches!(delivery.action, Action::Post { .. } | Action::Edit { .. })
+        if capabilities.markup.mention
+            && from != to
+            && matches!(delivery.action, Action::Post { .. } | Action::Edit { .. })
         {
             let known = self.recall_people(to).await?;
             let by_name = known && self.inner.config.mention_by_name;
@@ -112,9 +115,11 @@ impl Engine {
             && capabilities.carrier == Carrier::Http
         {
             let (memory, contents) = self.contents(from, attachments, max).await;
-            ready._memory = memory;
+            ready.memory = memory;
             if let Action::Post { attachments, .. } = &mut ready.delivery.to_mut().action {
-                contents.into_iter().for_each(|(i, content)| attachments[i].content = Some(content));
+                for (i, content) in contents {
+                    attachments[i].content = Some(content);
+                }
             }
         }
         if attachments.iter().any(|file| file.access == Access::Account)

@@ -80,7 +80,7 @@ impl Engine {
             return Ok(());
         }
         let sends = events.iter().map(job).collect();
-        match self.inner.store.commit(Commit { sends, writes, ..Commit::default() }).await {
+        match self.inner.store.commit(Commit { writes, sends, ..Commit::default() }).await {
             Ok(_) => Ok(()),
             Err(CommitError::Conflict) => Err(Unavailable::new("a commit without condition conflicted")),
             Err(CommitError::Unavailable(e)) => Err(e),

@@ -50,6 +50,8 @@ mod tubes;
 mod tenants;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -77,6 +79,7 @@ pub use commands::{CommandRules, Who};
 pub use config::Config;
 pub use crossings::{Crossed, Crossing, Landing};
 pub use failed::{Failed, Letter};
+pub use files::FileError;
 pub use hosted::Entry;
 pub use ingest::problem;
 pub use joining::{Invitation, PortalError, Used};
@@ -90,7 +93,6 @@ pub use portals::Revoked;
 pub use pump::Pump;
 pub use removal::Impact;
 pub use tubes::{Made, OwnSide, Side, TubeView};
-pub use files::FileError;
 pub use onboarding::{Asked, OnboardError, Onboarding, Question, Status};
 pub use people::Known;
 pub use rooms::{Listed, Refreshed, RoomsError};

@@ -275,7 +275,10 @@ mod tests {
         let blocks = vec![
             Block::Code { language: None, text: "@ann".to_owned() },
             Block::Quote(vec![Block::Paragraph(label.clone())]),
-            Block::Paragraph(vec![Inline::Code("@ann".to_owned()), Inline::Link { url: "https://a".to_owned(), label }]),
+            Block::Paragraph(vec![
+                Inline::Code("@ann".to_owned()),
+                Inline::Link { url: "https://a".to_owned(), label },
+            ]),
         ];
         let mut text = Text { blocks: blocks.clone() };
         localise(&mut text, &"a".into(), &"b".into(), true, &named);

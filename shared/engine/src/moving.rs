@@ -14,7 +14,7 @@ use crate::tubes::TubeView;
 use crate::{Engine, keys, rows};
 
 /// How many Portals can move with a side at once: what a transaction holds.
-const PORTALS_MAX: usize = 40;
+const PORTALS_MAX: usize = 30;
 
 /// What to move. See [`Engine::move_side`].
 #[derive(Clone, Copy, Debug)]

@@ -319,10 +319,10 @@ impl Engine {
                 Next::Step(status) => return self.pause(progress, status, when).await,
                 Next::Problem(Problem { field, message }) => {
                     let field = field.map(str::to_owned);
-                    return match progress.answers.len() > before {
-                        true => Err(OnboardError::Problem { field, message }),
-                        false => self.end(progress, Status::Failed(message), when).await,
-                    };
+                    if progress.answers.len() > before {
+                        return Err(OnboardError::Problem { field, message });
+                    }
+                    return self.end(progress, Status::Failed(message), when).await;
                 }
                 Next::Draft(draft) => match self.keep_draft(&mut progress, &draft).await? {
                     Some(status) => return self.end(progress, status, when).await,

@@ -59,13 +59,7 @@ struct Kept {
 
 impl Engine {
     /// Whether a request is new. `asked`: what is asked for, the body aside.
-    pub async fn begin_once(
-        &self,
-        owner: &OwnerId,
-        asked: &str,
-        key: &str,
-        body: &[u8],
-    ) -> Result<Once, Unavailable> {
+    pub async fn begin_once(&self, owner: &OwnerId, asked: &str, key: &str, body: &[u8]) -> Result<Once, Unavailable> {
         let row = keys::once(owner, asked, key);
         let hash = data_encoding::HEXLOWER.encode(&Sha256::digest(body));
         loop {

@@ -6,7 +6,9 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
-use sameroom_model::{AccountId, Author, Block, Event, EventKind, Inline, MentionKind, Outcome, Text, Timestamp, UserKey};
+use sameroom_model::{
+    AccountId, Author, Block, Event, EventKind, Inline, MentionKind, Outcome, Text, Timestamp, UserKey,
+};
 use sameroom_platforms::{Profile, Subject};
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +97,12 @@ impl Engine {
             for (sort, row) in self.inner.store.query(&partition, keys::WHO_USER, None, READ_BACK).await? {
                 let Some(user) = keys::last_part(&sort) else { continue };
                 let kept: Kept = rows::decode(&Key { partition: partition.clone(), sort }, &row)?.value;
-                self.inner.people.put(account, &Subject::User(user.into()), Some(kept.profile), until(kept.at, KEEP_MS));
+                self.inner.people.put(
+                    account,
+                    &Subject::User(user.into()),
+                    Some(kept.profile),
+                    until(kept.at, KEEP_MS),
+                );
             }
         }
         Ok(self.inner.people.0.lock().is_ok_and(|memory| memory.names.contains_key(account)))
@@ -113,8 +120,8 @@ impl Engine {
     }
 
     /// Fills in the names that an event's author and mentions lack. What can't be told is shown by its key. Costs
-    /// nothing where all are named.
-    pub(crate) async fn complete(&self, event: &mut Event) -> Result<(), Unavailable> {
+    /// nothing where all are named. Returns whether there was anything to fill in, and so time may have passed.
+    pub(crate) async fn complete(&self, event: &mut Event) -> Result<bool, Unavailable> {
         let mut missing = Vec::new();
         if let Some(author) = event.author.as_ref().filter(|author| author.name.is_empty()) {
             missing.push(Subject::User(author.key.clone()));
@@ -130,7 +137,7 @@ impl Engine {
             });
         }
         if missing.is_empty() {
-            return Ok(());
+            return Ok(false);
         }
         let account = event.room.account.clone();
         missing.truncate(ASKED_MAX);
@@ -148,7 +155,7 @@ impl Engine {
                 }
             });
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What those keys stand for: from memory, from the store, from the platform.
@@ -215,7 +222,12 @@ impl Engine {
         Ok(found)
     }
 
-    async fn kept(&self, account: &AccountId, subject: &Subject, now: Timestamp) -> Result<Option<Profile>, Unavailable> {
+    async fn kept(
+        &self,
+        account: &AccountId,
+        subject: &Subject,
+        now: Timestamp,
+    ) -> Result<Option<Profile>, Unavailable> {
         let row = rows::load::<Kept>(&*self.inner.store, &place(account, subject)).await?;
         let Some(Kept { at, profile }) = row.map(|row| row.value) else { return Ok(None) };
         if until(at, KEEP_MS) <= now.as_millisecond() {
@@ -254,6 +266,7 @@ impl Engine {
 
 impl People {
     /// `Some(None)`: it stands for nothing.
+    #[allow(clippy::option_option, reason = "unknown, known to be nothing, and known are three things")]
     fn get(&self, account: &AccountId, subject: &Subject, now: Timestamp) -> Option<Option<Profile>> {
         let mut memory = self.0.lock().ok()?;
         memory.tick += 1;
@@ -307,7 +320,8 @@ impl Memory {
     fn shrink(&mut self) {
         let mut ticks: Vec<u64> = self.known.values().map(|known| known.used).collect();
         let (_, &mut limit, _) = ticks.select_nth_unstable(MAX / 4);
-        let old: Vec<_> = self.known.iter().filter(|(_, known)| known.used <= limit).map(|(at, _)| at.clone()).collect();
+        let old: Vec<_> =
+            self.known.iter().filter(|(_, known)| known.used <= limit).map(|(at, _)| at.clone()).collect();
         for (account, subject) in old {
             self.take(&account, &subject);
         }

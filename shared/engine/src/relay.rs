@@ -191,9 +191,10 @@ impl Run<'_> {
                 Heard::Asked(asked) => self.obey(&job, &event, &asked).await,
             };
         }
-        let view = engine.view(&event.room).await?;
-        if !view.tubes.is_empty() {
-            engine.complete(&mut event).await?;
+        let mut view = engine.view(&event.room).await?;
+        if !view.tubes.is_empty() && engine.complete(&mut event).await? {
+            // A Tube that was removed while names were looked up carries nothing any more.
+            view = engine.view(&event.room).await?;
         }
         let owed = engine.owed(&event, &view).await?;
         // Only now: the notices say what the room was called before.

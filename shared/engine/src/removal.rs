@@ -4,11 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use sameroom_model::{Account, AccountId, Lane, OwnerId, Portal, RoomRef};
+use sameroom_model::{Account, AccountId, Lane, OwnerId, Place, Portal, RoomRef};
 
 use crate::changes::ChangeKind;
 use crate::page::read;
-use crate::ports::{Commit, CommitError, Unavailable, When, Write};
+use crate::ports::{Commit, CommitError, Key, Unavailable, When, Write};
 use crate::tubes::TubeView;
 use crate::{Engine, keys, rows};
 
@@ -86,6 +86,9 @@ impl Engine {
                 self.delete_room(room).await?;
             }
         }
+        // What else is kept of it: listings, names of people, and whatever comes to be kept there.
+        let partition = keys::account(id).partition;
+        self.delete_rows(&partition, |sort| sort != keys::SELF).await?;
         loop {
             let Some(kept) = self.owned_account(owner, id).await? else { return Ok(true) };
             let writes = vec![
@@ -93,6 +96,13 @@ impl Engine {
                 Write::Delete { key: keys::owner_account(owner, id), when: When::Always },
             ];
             let mut commit = Commit { writes, ..Commit::default() };
+            if let Place::Installed { app, tenant } = &kept.value.place {
+                let key = keys::tenant(app, tenant);
+                let holder = rows::load::<AccountId>(&*self.inner.store, &key).await?;
+                if let Some(holder) = holder.filter(|holder| holder.value == *id) {
+                    commit.writes.push(Write::Delete { key, when: When::Version(holder.version) });
+                }
+            }
             let news = self.note(&mut commit, &[(owner, ChangeKind::AccountRemoved, id.to_string())]).await?;
             match self.inner.store.commit(commit).await {
                 Ok(_) => {
@@ -155,21 +165,23 @@ impl Engine {
     /// Deletes the rows of a room that has no Tubes. Its lanes' rows stay until what waits in them is settled; the row
     /// by which it is found goes last, so that what was interrupted is found again.
     async fn delete_room(&self, room: &RoomRef) -> Result<(), Unavailable> {
-        let hosted = keys::hosted_partition(room);
-        loop {
-            let page = self.inner.store.query(&hosted, "", None, PAGE).await?;
-            if page.is_empty() {
-                break;
-            }
-            let delete = |(sort, _)| Write::Delete {
-                key: crate::ports::Key { partition: hosted.clone(), sort },
-                when: When::Always,
-            };
-            let writes = page.into_iter().map(delete).collect();
-            self.commit_always(Commit { writes, ..Commit::default() }).await?;
-        }
+        self.delete_rows(&keys::hosted_partition(room), |_| true).await?;
         let rows = [keys::room(room), keys::room_seen(room), keys::account_room(room)];
         let writes = rows.into_iter().map(|key| Write::Delete { key, when: When::Always }).collect();
         self.commit_always(Commit { writes, ..Commit::default() }).await
+    }
+
+    /// Deletes those rows of a partition whose sort keys are wanted, a page at a time.
+    async fn delete_rows(&self, partition: &str, wanted: impl Fn(&str) -> bool + Send) -> Result<(), Unavailable> {
+        let mut after: Option<String> = None;
+        loop {
+            let page = self.inner.store.query(partition, "", after.as_deref(), PAGE).await?;
+            let Some((last, _)) = page.last() else { return Ok(()) };
+            after = Some(last.clone());
+            let gone = page.into_iter().map(|(sort, _)| sort).filter(|sort| wanted(sort));
+            let key = |sort| Key { partition: partition.to_owned(), sort };
+            let writes = gone.map(|sort| Write::Delete { key: key(sort), when: When::Always }).collect();
+            self.commit_always(Commit { writes, ..Commit::default() }).await?;
+        }
     }
 }

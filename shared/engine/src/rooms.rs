@@ -83,10 +83,13 @@ pub enum RoomsError {
     Unavailable(#[from] Unavailable),
 }
 
+/// Rooms with their folded names.
+type Folded = Arc<Vec<(String, Listed)>>;
+
 /// Listings in memory, and those being refreshed in the background.
 #[derive(Default)]
 pub(crate) struct Listings {
-    held: Mutex<HashMap<AccountId, (Timestamp, Arc<Vec<(String, Listed)>>)>>,
+    held: Mutex<HashMap<AccountId, (Timestamp, Folded)>>,
     busy: Mutex<HashSet<AccountId>>,
 }
 
@@ -176,6 +179,7 @@ impl Engine {
         Ok(account)
     }
 
+    #[allow(clippy::redundant_closure_for_method_calls, reason = "the method alone is not general enough in lifetimes")]
     async fn refresh(&self, account: &AccountId) -> Result<Refreshed, RoomsError> {
         let mut open = self.open(account).await?.ok_or_else(|| RoomsError::NoAccount(account.clone()))?;
         let mut found: HashMap<RoomKey, RoomDraft> = HashMap::new();
@@ -282,7 +286,7 @@ impl Engine {
     }
 
     /// A listing with its folded names, from memory where it is fresh.
-    async fn listing(&self, account: &AccountId) -> Result<Arc<Vec<(String, Listed)>>, Unavailable> {
+    async fn listing(&self, account: &AccountId) -> Result<Folded, Unavailable> {
         let now = self.inner.clock.now();
         if let Ok(held) = self.inner.listings.held.lock()
             && let Some((read_at, listing)) = held.get(account)
@@ -399,12 +403,7 @@ fn as_written(open: &Open, typed: &str) -> RoomDraft {
     {
         return located.room;
     }
-    RoomDraft {
-        key: typed.into(),
-        name: typed.to_owned(),
-        site: site_of(open),
-        settings: serde_json::Value::Null,
-    }
+    RoomDraft { key: typed.into(), name: typed.to_owned(), site: site_of(open), settings: serde_json::Value::Null }
 }
 
 fn site_of(open: &Open) -> String {

@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use sameroom_model::{
-    Account, Action, Attachment, Author, Block, Delivery, Event, EventKind, Identity, Inline, Job, Mention, MentionKind,
-    Message, Opened, Outcome, Place, RoomKey, RoomRef, Sealed, Secrets, Text, Timestamp,
+    Account, Action, Attachment, Author, Block, Delivery, Event, EventKind, Identity, Inline, Job, Mention,
+    MentionKind, Message, Opened, Outcome, Place, RoomKey, RoomRef, Sealed, Secrets, Text, Timestamp,
 };
 use sameroom_platforms::{
     About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Desk, Draft, Echo, Field, Files, Form, Limit, Listing,
@@ -64,9 +64,11 @@ fn judge(response: &http::Response<Bytes>) -> Result<Value, Outcome> {
     match response.status().as_u16() {
         200 => Ok(serde_json::from_slice(response.body()).unwrap_or(Value::Null)),
         401 => Err(Outcome::disconnected("sign in anew")),
-        429 => {
-            Err(Outcome::Retry { after: Some(Duration::from_secs(7)), why: "busy".into(), sent: sameroom_model::Sent::No })
-        }
+        429 => Err(Outcome::Retry {
+            after: Some(Duration::from_secs(7)),
+            why: "busy".into(),
+            sent: sameroom_model::Sent::No,
+        }),
         status => Err(Outcome::refused(format!("no: {status}"))),
     }
 }
@@ -120,7 +122,8 @@ impl Platform for Toy {
         let Some(app) = desk.app else {
             return match answers {
                 [] => {
-                    let fields = vec![Field { name: "secret", label: "Secret", help: "", optional: false, secret: true }];
+                    let fields =
+                        vec![Field { name: "secret", label: "Secret", help: "", optional: false, secret: true }];
                     Ok(Step::Ask(Form { title: "Your app.", fields }))
                 }
                 [Answer::Fields(fields)] => match fields.get("secret").map(String::as_str) {
@@ -214,7 +217,12 @@ impl Platform for Toy {
         get(account, &format!("renew/{refresh}"))
     }
 
-    fn renewed(&self, _account: &Opened, response: &http::Response<Bytes>, _now: Timestamp) -> Result<Secrets, Outcome> {
+    fn renewed(
+        &self,
+        _account: &Opened,
+        response: &http::Response<Bytes>,
+        _now: Timestamp,
+    ) -> Result<Secrets, Outcome> {
         let value = judge(response)?;
         let pairs = value.as_object().cloned().unwrap_or_default();
         Ok(pairs.into_iter().map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned())).collect())
@@ -305,7 +313,7 @@ impl Wire for Scripted {
         self.asked.lock().unwrap().push(format!("{token} {}", request.uri().path()));
         self.owners.lock().unwrap().push(account.owner.to_string());
         if request.uri().path().ends_with("slow") {
-            tokio::time::sleep(Duration::from_secs(60)).await;
+            tokio::time::sleep(Duration::from_mins(1)).await;
         }
         tokio::task::yield_now().await;
         let answer = self.script.lock().unwrap().as_ref().and_then(|script| script(account, &request));
@@ -324,14 +332,14 @@ impl Wire for Scripted {
 /// Rows in memory; jobs are noted, and never leased but by hand.
 #[derive(Default)]
 pub(crate) struct Rows {
-    rows: Mutex<BTreeMap<Key, (Row, Option<Timestamp>)>>,
+    kept: Mutex<BTreeMap<Key, (Row, Option<Timestamp>)>>,
     jobs: Mutex<VecDeque<(QueueName, String, Vec<u8>)>>,
     clock: Arc<Turned>,
 }
 
 impl Rows {
     fn live(&self, key: &Key) -> Option<Row> {
-        let rows = self.rows.lock().unwrap();
+        let rows = self.kept.lock().unwrap();
         let (row, expires) = rows.get(key)?;
         expires.is_none_or(|at| at > self.clock.now()).then(|| row.clone())
     }
@@ -350,7 +358,7 @@ impl Store for Rows {
         after: Option<&str>,
         limit: usize,
     ) -> Result<Vec<(String, Row)>, Unavailable> {
-        let keys: Vec<Key> = self.rows.lock().unwrap().keys().cloned().collect();
+        let keys: Vec<Key> = self.kept.lock().unwrap().keys().cloned().collect();
         let wanted = keys.into_iter().filter(|key| {
             key.partition == partition && key.sort.starts_with(prefix) && after.is_none_or(|after| *key.sort > *after)
         });
@@ -374,9 +382,9 @@ impl Store for Rows {
             match write {
                 Write::Put { key, body, expires, .. } => {
                     let version = self.live(&key).map_or(0, |row| row.version) + 1;
-                    self.rows.lock().unwrap().insert(key, (Row { body, version }, expires));
+                    self.kept.lock().unwrap().insert(key, (Row { body, version }, expires));
                 }
-                Write::Delete { key, .. } => drop(self.rows.lock().unwrap().remove(&key)),
+                Write::Delete { key, .. } => drop(self.kept.lock().unwrap().remove(&key)),
             }
         }
         let mut jobs = self.jobs.lock().unwrap();
@@ -541,7 +549,7 @@ impl Bench {
 
     /// Somebody says something in a room.
     pub(crate) async fn says(&self, room: &RoomRef, user: Author, id: &str, message: Message) {
-        let kind = EventKind::Posted(message);
+        let kind = EventKind::Posted(Message { key: id.into(), ..message });
         let event = Event { id: id.into(), room: room.clone(), at: self.clock.now(), author: Some(user), kind };
         self.engine.ingest(&[event]).await.unwrap();
         self.work().await;
@@ -549,7 +557,7 @@ impl Bench {
 
     /// All rows, as they are kept, for looking for what must not be there.
     pub(crate) fn at_rest(&self) -> String {
-        let rows = self.store.rows.lock().unwrap();
+        let rows = self.store.kept.lock().unwrap();
         let one = |(key, (row, _)): (&Key, &(Row, Option<Timestamp>))| {
             format!("{}:{} {}\n", key.partition, key.sort, String::from_utf8_lossy(&row.body))
         };

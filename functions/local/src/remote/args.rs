@@ -6,6 +6,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, Subcommand};
 use url::Url;
 
+use crate::cli::KeyScope;
+
 /// Exit statuses, as the help says them.
 pub(crate) const STATUSES: &str = "\
 Exit statuses:
@@ -52,13 +54,13 @@ Examples:
 A Portal is named by its id or by the beginning of it, a guest likewise.";
 const KEYS: &str = "\
 Examples:
-  sameroom keys add dashboard --scope read --expires 90d
-  sameroom keys add bot --scope tubes --scope portals --to-file bot.key
+  sameroom keys add --name dashboard --scope read --days 90
+  sameroom keys add --name bot --scope tubes,portals --to-file bot.key
   sameroom keys revoke 7d1c";
 const OWNERS: &str = "\
 Examples:
   sameroom owners add 'Ada Lovelace' --email ada@example.com
-  sameroom keys add laptop --scope admin --owner OWNER-ID --to-file ada.key";
+  sameroom keys add --name laptop --owner OWNER-ID --to-file ada.key";
 const PROFILE: &str = "\
 Examples:
   sameroom profile add work --url https://rooms.example.org < key.txt
@@ -450,15 +452,22 @@ pub(crate) enum KeysAction {
     /// List them
     #[default]
     List,
-    /// Make one; it is shown once
+    /// Make a key and print its token, once
+    ///
+    /// On this machine it works while Sameroom runs, and when it does not. The token alone goes to standard output; only
+    /// its hash is kept.
     Add {
         /// What to call it
+        #[arg(long)]
         name: String,
-        /// What it may be used for; can be repeated
-        #[arg(long = "scope", required = true, value_parser = PossibleValuesParser::new(["read", "portals", "tubes", "admin"]))]
-        scopes: Vec<String>,
-        /// When it ends by itself: a time from now (90d) or a date and time
-        #[arg(long, value_name = "TIME")]
+        /// What it may be used for: read, portals, tubes, admin; can be repeated
+        #[arg(long = "scope", value_name = "SCOPE", value_delimiter = ',', default_value = "admin")]
+        scopes: Vec<KeyScope>,
+        /// For how many days it is valid [default: until it is revoked]
+        #[arg(long, value_name = "DAYS", value_parser = clap::value_parser!(u32).range(1..=36500))]
+        days: Option<u32>,
+        /// When it ends by itself: a time from now (12h) or a date and time
+        #[arg(long, value_name = "TIME", conflicts_with = "days")]
         expires: Option<String>,
         /// For another owner
         #[arg(long, value_name = "OWNER")]

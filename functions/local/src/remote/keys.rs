@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sameroom_model::Scope;
 use serde_json::{Map, Value, json};
 
 use super::args::{KeysAction, OwnersAction};
@@ -19,13 +20,14 @@ pub(super) async fn run(desk: &Desk, action: Option<KeysAction>) -> Result<(), F
                 .iter()
                 .map(|key| vec![text(key, "name"), scopes(key), state(key), time(key, "last_used"), text(key, "id")])
                 .collect();
-            let empty = "No key yet. Make one by: sameroom keys add NAME --scope SCOPE";
+            let empty = "No key yet. Make one by: sameroom keys add --name NAME --scope SCOPE";
             desk.answer(&all, || table(&["KEY", "SCOPES", "STATE", "LAST USED (UTC)", "ID"], &rows, empty));
             Ok(())
         }
-        KeysAction::Add { name, scopes, expires, owner, to_file } => {
+        KeysAction::Add { name, scopes, days, expires, owner, to_file } => {
+            let scopes: Vec<Scope> = scopes.into_iter().map(Into::into).collect();
             let mut body = json!({ "name": name, "scopes": scopes });
-            if let Some(expires) = expires {
+            if let Some(expires) = expires.or_else(|| days.map(|days| format!("{days}d"))) {
                 body["expires"] = expiry(&expires)?.into();
             }
             if let Some(file) = to_file.as_deref().filter(|file| file.exists()) {
@@ -107,9 +109,10 @@ fn hand_over(desk: &Desk, mut made: Value, file: Option<&Path>) -> Result<(), Fa
         return Ok(());
     }
     desk.answer(&made, || {
-        show(&made["key"]);
-        say!("\n  {}\n", output::bold(&text(&made, "token")));
-        say!("{}", output::dim("This is the key. It is not shown again; keep it like a password."));
+        // The token alone goes to standard output, so that a script can take it.
+        tell!("{} {} ({})", output::mark_told(true, "✓"), text(&made["key"], "id"), scopes(&made["key"]));
+        tell!("Its token follows. It is not shown again; send it as `Authorization: Bearer TOKEN`.");
+        say!("{}", text(&made, "token"));
     });
     Ok(())
 }

@@ -60,12 +60,12 @@ impl Failure {
             401 => {
                 let text = format!(
                     "the key is not valid at {site}: it may be revoked, over or mistyped. Have one made there by \
-                     `sameroom keys add NAME --scope SCOPE`{}",
+                     `sameroom keys add --name NAME --scope SCOPE`{}",
                     mark(status, body)
                 );
                 return Self { kind, ..Self::with(4, text) };
             }
-            403 if kind == "scope" => (4, " `sameroom keys add NAME --scope SCOPE` makes one."),
+            403 if kind == "scope" => (4, " `sameroom keys add --name NAME --scope SCOPE` makes one."),
             404 => (5, ""),
             409 | 412 | 422 | 403 => (6, ""),
             429 => (1, " Wait a little, and try again."),

@@ -155,7 +155,8 @@ async fn caller(app: &App, headers: &HeaderMap) -> Result<Result<(Caller, Secret
 
 /// The same words for a key that never was, is revoked, is over or is mistyped.
 fn unauthorized(given: bool) -> Problem {
-    let detail = "This needs a valid API key: send it as `Authorization: Bearer sr_...`. `sameroom keys add` makes one.";
+    let detail =
+        "This needs a valid API key: send it as `Authorization: Bearer sr_...`. `sameroom keys add` makes one.";
     let error = if given { ", error=\"invalid_token\"" } else { "" };
     Problem::new(Kind::Unauthorized, detail).challenge(format!("Bearer realm=\"sameroom\"{error}"))
 }
@@ -168,7 +169,8 @@ fn missing(scope: Scope) -> Problem {
 }
 
 fn too_many(wait: u64) -> Problem {
-    let detail = format!("That was too many requests. Come again in {wait} s; the RateLimit headers say how it stands.");
+    let detail =
+        format!("That was too many requests. Come again in {wait} s; the RateLimit headers say how it stands.");
     Problem::new(Kind::TooMany, detail).retry_after(wait.max(1))
 }
 

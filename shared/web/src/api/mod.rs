@@ -13,6 +13,8 @@ mod problem;
 mod request_id;
 mod routes;
 mod shapes;
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use axum::middleware;

@@ -64,9 +64,10 @@ pub(crate) async fn run(
                 }
                 Some(Response::from_parts(parts, Body::from(body)))
             });
-            done.await.ok().flatten().ok_or_else(|| {
-                Problem::new(Kind::Unavailable, "The request broke off. Send it again.").retry_after(1)
-            })
+            done.await
+                .ok()
+                .flatten()
+                .ok_or_else(|| Problem::new(Kind::Unavailable, "The request broke off. Send it again.").retry_after(1))
         }
     }
 }

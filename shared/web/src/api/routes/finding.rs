@@ -70,7 +70,8 @@ pub(crate) async fn add_by_url(app: &App, owner: &OwnerId, text: &str) -> Result
         return Err(bad("the URL is too long"));
     }
     let url = Url::parse(text).map_err(|_| bad("this is no room URL; GET /platforms has examples"))?;
-    let platform = by_scheme(url.scheme()).ok_or_else(|| bad("no platform reads such URLs; GET /platforms has examples"))?;
+    let platform =
+        by_scheme(url.scheme()).ok_or_else(|| bad("no platform reads such URLs; GET /platforms has examples"))?;
     if platform.about().capabilities.carrier == Carrier::Hosted {
         return add_hosted(app, owner, platform, url).await;
     }
@@ -94,7 +95,10 @@ async fn add_hosted(
 ) -> Result<(Kept, bool), Problem> {
     let account = AccountId::from(LOCAL_ACCOUNT);
     if owned_account(app, owner, &account).await?.is_none() {
-        return Err(Problem::field("/url", "Only the operator of this Sameroom makes rooms that live in it. Ask them to."));
+        return Err(Problem::field(
+            "/url",
+            "Only the operator of this Sameroom makes rooms that live in it. Ask them to.",
+        ));
     }
     let named = url.query_pairs().any(|(name, _)| name == "token");
     if !named {

@@ -270,7 +270,9 @@ pub(crate) async fn returned(State(app): State<App>, uri: Uri) -> Response {
     match app.engine.returned(&state, query).await {
         Ok(onboarding) => match onboarding.status {
             Status::Done(_) => page::words(StatusCode::OK, "The account is connected. You can close this page."),
-            Status::Failed(why) => page::words(StatusCode::OK, &format!("That did not work: {} Start again.", sentence(&why))),
+            Status::Failed(why) => {
+                page::words(StatusCode::OK, &format!("That did not work: {} Start again.", sentence(&why)))
+            }
             Status::Visit(_) | Status::Ask(_) | Status::Wait => {
                 page::words(StatusCode::OK, "Thank you. Go back to where you began: there is one more step.")
             }

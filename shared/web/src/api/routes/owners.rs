@@ -59,6 +59,7 @@ pub(crate) struct NewOwner {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = OwnerChange)]
+#[allow(clippy::option_option, reason = "left out, `null`, or a value: three things")]
 pub(crate) struct ChangedOwner {
     /// The name shown to people.
     #[serde(default)]
@@ -88,7 +89,11 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     responses((status = 200, description = "A page of them.", body = List<Owner>)),
     security(("key" = ["admin"]))
 )]
-async fn list_owners(State(app): State<App>, By(caller): By, Query(paging): Query<Paging>) -> Result<Response, Problem> {
+async fn list_owners(
+    State(app): State<App>,
+    By(caller): By,
+    Query(paging): Query<Paging>,
+) -> Result<Response, Problem> {
     let (limit, after) = paging.read("owners")?;
     let page = if is_operator(&caller) {
         app.engine.owners(after.as_deref(), limit).await?

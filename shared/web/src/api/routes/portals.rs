@@ -98,6 +98,7 @@ pub(crate) struct NewPortal {
 /// What to change about a Portal; what is left out stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::option_option, reason = "left out, `null`, or a value: three things")]
 pub(crate) struct PortalChange {
     /// Until when it can be used; `null`: for good.
     #[serde(default, deserialize_with = "nullable")]
@@ -175,7 +176,11 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     responses((status = 200, description = "A page of them.", body = List<Portal>)),
     security(("key" = ["read"]))
 )]
-async fn list_portals(State(app): State<App>, By(caller): By, Query(paging): Query<Paging>) -> Result<Response, Problem> {
+async fn list_portals(
+    State(app): State<App>,
+    By(caller): By,
+    Query(paging): Query<Paging>,
+) -> Result<Response, Problem> {
     let (limit, after) = paging.read("portals")?;
     let page = app.engine.portals_page(&caller.owner, after.as_deref(), limit).await?;
     Ok(paging.answer("portals", page, Portal::from).into_response())
@@ -293,7 +298,11 @@ async fn revoke_portal(
     responses((status = 200, description = "The URL to hand on.", body = PortalUrl)),
     security(("key" = ["portals"]))
 )]
-async fn show_portal_url(State(app): State<App>, By(caller): By, Params(id): Params<String>) -> Result<Response, Problem> {
+async fn show_portal_url(
+    State(app): State<App>,
+    By(caller): By,
+    Params(id): Params<String>,
+) -> Result<Response, Problem> {
     let portal = owned(&app, &caller, &id).await?;
     let token = app.engine.show_portal_token(&caller.owner, &portal.id).await?.ok_or_else(revoked)?;
     Ok(Json(PortalUrl { url: url(&app, &token) }).into_response())

@@ -86,9 +86,7 @@ pub(crate) struct NewRoom {
 }
 
 pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list_rooms, add_room))
-        .routes(routes!(get_room, change_room, remove_room))
+    OpenApiRouter::new().routes(routes!(list_rooms, add_room)).routes(routes!(get_room, change_room, remove_room))
 }
 
 /// List your rooms, or find some

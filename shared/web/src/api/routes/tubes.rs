@@ -166,7 +166,8 @@ async fn make_tube(State(app): State<App>, By(caller): By, Body(new): Body<NewTu
     let [a, b] = &new.rooms;
     let a = named_room(&app, owner, a, "/rooms/0").await?.at;
     let b = named_room(&app, owner, b, "/rooms/1").await?.at;
-    let linked = app.engine.connect([owner, owner], [&a, &b], MadeBy::Operator).await.map_err(|e| link(e, "/rooms/1"))?;
+    let linked =
+        app.engine.connect([owner, owner], [&a, &b], MadeBy::Operator).await.map_err(|e| link(e, "/rooms/1"))?;
     // The rooms may have been connected by others before: then this owner has a side of it all the same.
     let view = app.engine.tube(owner, &linked.tube.id).await?.ok_or_else(|| Problem::not_found("Tube"))?;
     let status = if linked.new { StatusCode::CREATED } else { StatusCode::OK };
@@ -214,7 +215,8 @@ async fn change_tube(
         return Err(Problem::stale());
     }
     if let Some(side) = change.side {
-        let wrong = || Problem::field("/side/room", "This room is no side of yours of this Tube. GET the Tube to see them.");
+        let wrong =
+            || Problem::field("/side/room", "This room is no side of yours of this Tube. GET the Tube to see them.");
         let at = crate::api::shapes::room_ref(&side.room).ok_or_else(wrong)?;
         let own = view.sides.iter().filter_map(|side| side.own.as_ref()).any(|own| own.room == at);
         if !own {
