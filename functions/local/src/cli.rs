@@ -242,3 +242,13 @@ pub(crate) fn completions(shell: Shell) {
     clap_complete::generate(shell, &mut Cli::command(), "sameroom", &mut script);
     say!("{}", String::from_utf8_lossy(&script).trim_end());
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_typed_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

@@ -438,7 +438,8 @@ pub(crate) enum PortalsAction {
     /// Connect a room of yours through somebody's Portal
     Use {
         /// The Portal's URL, or its last part
-        url: String,
+        #[arg(value_name = "PORTAL-URL")]
+        invitation: String,
         /// The room of yours
         room: String,
         #[command(flatten)]

@@ -63,7 +63,7 @@ pub(super) async fn run(desk: &Desk, action: Option<PortalsAction>) -> Result<()
             Ok(())
         }
         PortalsAction::Revoke { portal, with_tubes, sure } => revoke(desk, &portal, with_tubes, sure.yes).await,
-        PortalsAction::Use { url, room, sure } => come_through(desk, &url, &room, sure.yes).await,
+        PortalsAction::Use { invitation, room, sure } => come_through(desk, &invitation, &room, sure.yes).await,
     }
 }
 

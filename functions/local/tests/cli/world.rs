@@ -79,7 +79,12 @@ impl Place {
     pub(crate) fn run(&self, args: &[&str]) -> Said {
         let output = self.command(args).output().expect("it starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Said { ok: output.status.success(), code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+        Said {
+            ok: output.status.success(),
+            code: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 
     /// Runs a command that is to succeed, and gives what it printed.
