@@ -21,7 +21,7 @@ Exit statuses:
 
 const ACCOUNTS: &str = "\
 Examples:
-  sameroom accounts add irc --set server=ircs://irc.libera.chat --set nick=mybot
+  sameroom accounts add irc --set url=ircs://irc.libera.chat --set nick=mybot --set password=env:IRC_PASSWORD
   sameroom accounts add slack
   sameroom accounts remove mybot
 
@@ -46,9 +46,9 @@ A Tube is named by its id or by the beginning of it.";
 const PORTALS: &str = "\
 Examples:
   sameroom portals add '#rust' --expires 7d --uses 1 --approval
-  sameroom portals guests 9c2e
-  sameroom portals approve 9c2e 4b
-  sameroom portals revoke 9c2e --with-tubes
+  sameroom portals guests 6vbc
+  sameroom portals approve 6vbc k2fd
+  sameroom portals revoke 6vbc --with-tubes
   sameroom portals use https://rooms.example.org/portals/… '#general'
 
 A Portal is named by its id or by the beginning of it, a guest likewise.";

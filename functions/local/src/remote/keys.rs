@@ -1,5 +1,7 @@
 //! `sameroom keys` and `sameroom owners`.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
 use sameroom_model::Scope;
@@ -8,7 +10,7 @@ use serde_json::{Map, Value, json};
 use super::args::{KeysAction, OwnersAction};
 use super::problem::Failure;
 use super::show::{confirm, expiry, fields, items, table, text, time};
-use super::{Desk, names, write_secret};
+use super::{Desk, names, secret_file};
 use crate::output;
 
 pub(super) async fn run(desk: &Desk, action: Option<KeysAction>) -> Result<(), Failure> {
@@ -30,16 +32,22 @@ pub(super) async fn run(desk: &Desk, action: Option<KeysAction>) -> Result<(), F
             if let Some(expires) = expires.or_else(|| days.map(|days| format!("{days}d"))) {
                 body["expires"] = expiry(&expires)?.into();
             }
-            if let Some(file) = to_file.as_deref().filter(|file| file.exists()) {
-                let text = format!("{} exists; name a file that does not, or remove it", file.display());
-                return Err(Failure::refused(text));
-            }
+            // First the file: a key that can't be written down would be lost.
+            let file = match &to_file {
+                Some(path) => Some((secret_file(path)?, path.as_path())),
+                None => None,
+            };
             let path = match &owner {
                 Some(owner) => vec!["owners", owner, "keys"],
                 None => vec!["keys"],
             };
-            let made = client.post(&path, Some(body)).await?;
-            hand_over(desk, made, to_file.as_deref())
+            match client.post(&path, Some(body)).await {
+                Ok(made) => hand_over(desk, made, file),
+                Err(e) => {
+                    let _ = to_file.map(std::fs::remove_file);
+                    Err(e)
+                }
+            }
         }
         KeysAction::Show { key } => {
             let key = names::pick(client, &["keys"], "key", &key).await?;
@@ -95,16 +103,19 @@ pub(super) async fn owners(desk: &Desk, action: Option<OwnersAction>) -> Result<
 }
 
 /// Shows a new key, once, or writes it to a file.
-fn hand_over(desk: &Desk, mut made: Value, file: Option<&Path>) -> Result<(), Failure> {
-    if let Some(file) = file {
-        write_secret(file, made["token"].as_str().unwrap_or_default())?;
+fn hand_over(desk: &Desk, mut made: Value, file: Option<(File, &Path)>) -> Result<(), Failure> {
+    if let Some((mut file, path)) = file {
+        writeln!(file, "{}", made["token"].as_str().unwrap_or_default()).map_err(|e| {
+            let id = text(&made["key"], "id");
+            Failure::other(format!("{} can't be written ({e}); revoke the key {id}, and make another", path.display()))
+        })?;
         // It is where it was to be, and nowhere else.
         if let Some(fields) = made.as_object_mut() {
             fields.remove("token");
         }
         desk.answer(&made, || {
             show(&made["key"]);
-            say!("\nThe key is in {}.", file.display());
+            say!("\nThe key is in {}.", path.display());
         });
         return Ok(());
     }

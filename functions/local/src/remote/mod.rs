@@ -92,12 +92,10 @@ fn profile_command(action: ProfileAction, target: &Target, json: bool) -> anyhow
     }
 }
 
-/// Writes a file for its owner alone; one that exists is not written over.
-fn write_secret(path: &Path, text: &str) -> Result<(), Failure> {
-    use std::io::Write as _;
+/// Makes a file for its owner alone; one that exists is not written over.
+fn secret_file(path: &Path) -> Result<std::fs::File, Failure> {
     use std::os::unix::fs::OpenOptionsExt as _;
-    let written = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
-    written.and_then(|mut file| writeln!(file, "{text}")).map_err(|e| {
-        Failure::other(format!("{} can't be written ({e}); name a file that does not exist", path.display()))
-    })
+    let made = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let why = |e| format!("{} can't be written ({e}); name a file that does not exist", path.display());
+    made.map_err(|e| Failure::refused(why(e)))
 }

@@ -40,7 +40,9 @@ pub(crate) async fn pick(client: &Client, list: &[&str], what: &str, named: &str
 
 fn begins(item: &Value, named: &str) -> bool {
     let id = item["id"].as_str().unwrap_or_default();
-    id == named || (named.len() >= BEGINNING_MIN && id.starts_with(named))
+    // `portal-6vbcl…` is meant by `6vbc`, too.
+    let after_kind = id.split_once('-').map_or("", |(_, rest)| rest);
+    id == named || (named.len() >= BEGINNING_MIN && (id.starts_with(named) || after_kind.starts_with(named)))
 }
 
 /// An account by its id, its name, its platform, or `NAME on SITE`, where that names one.
@@ -270,6 +272,13 @@ mod tests {
         assert_eq!(ids("irc.oftc.net"), ["irc-2"]);
         assert_eq!(ids("TOY"), ["bot"]);
         assert!(ids("nobody").is_empty());
+    }
+
+    #[test]
+    fn ids_are_meant_by_their_beginning_with_or_without_their_kind() {
+        let item = json!({ "id": "portal-6vbcl" });
+        assert!(begins(&item, "portal-6vbcl") && begins(&item, "portal-6") && begins(&item, "6vb"));
+        assert!(!begins(&item, "6v") && !begins(&item, "vbc") && !begins(&item, ""));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Commands against a running Sameroom: by its socket without a key, and by URL and key.
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
@@ -253,6 +253,70 @@ fn an_account_is_added_by_its_form_and_missing_answers_are_named() {
     let said = place.run(&["accounts", "add", "irc", "--set", "password=env:NOT_SET"]);
     said.refuses(&["NOT_SET, which is not set"]);
     assert_eq!(place.json(&["accounts"])["items"].as_array().map(Vec::len), Some(1), "nothing was added");
+    let account = place.json(&["accounts", "add", "irc", "--set", "url=irc://127.0.0.1:6", "--set", "nick=mybot"]);
+    assert_eq!((&account["name"], &account["platform"]), (&"mybot".into(), &"irc".into()));
+    assert!(place.does(&["accounts", "show", "mybot"]).contains("irc://127.0.0.1:6"));
+    place.run(&["accounts", "refresh", "mybot"]).refuses(&["("]);
+    place.run(&["accounts", "remove", "mybot"]).refuses(&["Remove mybot", "--yes"]);
+    place.does(&["tubes", "add", "irc://mybot@127.0.0.1:6/#one", "Kitchen"]);
+    let said = place.run(&["accounts", "remove", "mybot"]);
+    assert!(said.out.contains("With mybot go 1 rooms, 1 Tubes and 0 Portals."), "{said:?}");
+    place.does(&["accounts", "remove", "mybot", "--yes"]);
+    assert_eq!(place.json(&["tubes"])["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn an_account_that_is_visited_waits_for_the_browser_or_takes_its_address() {
+    let place = Place::new();
+    let _running = place.start(&[]);
+    let set = ["--set", "client_id=1.2", "--set", "client_secret=abc", "--set", "signing_secret=def"];
+    let mut adding = place
+        .command(&[&["accounts", "add", "slack"], &set[..]].concat())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(adding.stderr.take().expect("piped")).lines().map(|line| line.expect("a line"));
+    assert!(lines.any(|line| line.contains("/oauth/v2/authorize?client_id=1.2")));
+    let mut paste = adding.stdin.take().expect("piped");
+    writeln!(paste, "nonsense").expect("typed");
+    assert!(lines.any(|line| line.contains("paste all of it")));
+    writeln!(paste, "https://rooms.example.org/oauth/return?error=access_denied&state=wrong").expect("typed");
+    let said = lines.find(|line| line.contains("error:")).expect("a sentence");
+    assert!(!said.contains("abc") && !said.contains("def"), "{said}");
+    assert!(!adding.wait().expect("it ends").success());
+}
+
+#[test]
+fn nobody_watches_what_crosses_between_rooms_of_others() {
+    let place = Place::new();
+    let running = place.start(&[]);
+    let bob = owner(&place, &running, "bob");
+    let args = ["--profile", "bob", "watch", "--json"];
+    let mut watch = place.command(&args).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(watch.stdout.take().expect("piped")).lines().map(|line| line.expect("a line"));
+    let (told, seen) = std::sync::mpsc::channel();
+    std::thread::spawn(move || lines.try_for_each(|line| told.send(line)));
+    let mut heard = 0;
+    for n in 0..40 {
+        let deed = serde_json::json!({
+            "type": "post", "id": n.to_string(), "author": { "id": "0123456789abcdef", "name": "Ada" }, "text": "hi",
+        });
+        running.post(&format!("/hooks/local/local/{}", running.tokens()[0]), &[], &deed.to_string());
+        running.hears(&running.tokens()[1], &["hi"]);
+        place.does(&["--profile", "bob", "owners", "change", &bob, "--name", &format!("Bob {n}")]);
+        while let Ok(line) = seen.recv_timeout(std::time::Duration::from_millis(300)) {
+            assert!(!line.contains("crossing"), "{line}");
+            heard += 1;
+        }
+        if heard > 1 {
+            break;
+        }
+    }
+    watch.kill().expect("killed");
+    let _ = watch.wait();
+    assert!(heard > 1, "nothing was told");
 }
 
 #[test]
