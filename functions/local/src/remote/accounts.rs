@@ -9,7 +9,7 @@ use url::Url;
 
 use super::args::{AccountsAction, Answers};
 use super::problem::Failure;
-use super::show::{confirm, fields, items, place, plain, table, text};
+use super::show::{confirm, count, fields, items, place, plain, table, text};
 use super::{Desk, names, show};
 use crate::{output, secrets};
 
@@ -100,12 +100,13 @@ async fn remove(desk: &Desk, named: &str, yes: bool) -> Result<(), Failure> {
     let lists = |name: &str| impact[name].as_array().cloned().unwrap_or_default();
     let (tubes, portals) = (lists("tubes"), lists("portals"));
     if !desk.json && !yes {
+        let rooms = impact["rooms"].as_u64().unwrap_or_default();
         say!(
-            "With {} go {} rooms, {} Tubes and {} Portals.",
+            "With {} go {}, {} and {}.",
             text(&account, "name"),
-            impact["rooms"],
-            tubes.len(),
-            portals.len()
+            count(rooms, "room", "rooms"),
+            count(tubes.len() as u64, "Tube", "Tubes"),
+            count(portals.len() as u64, "Portal", "Portals")
         );
         for tube in &tubes {
             say!("  Tube {}", super::tubes::ends(tube));

@@ -16,7 +16,7 @@ use crate::settings::Settings;
 use crate::{control, output};
 
 /// How long one answer may take. Asking a platform for its rooms takes a while.
-const WHOLE: Duration = Duration::from_secs(120);
+const WHOLE: Duration = Duration::from_mins(2);
 const CONNECT: Duration = Duration::from_secs(15);
 /// How many a page of a list has.
 const PAGE: &str = "200";
@@ -126,7 +126,7 @@ impl Client {
                 items.extend(more);
             }
             match page["next"].as_str() {
-                Some(next) if next != cursor => cursor = next.to_owned(),
+                Some(next) if next != cursor => next.clone_into(&mut cursor),
                 _ => return Ok(json!({ "items": items })),
             }
         }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::Desk;
 use super::problem::Failure;
-use super::show::{items, place, table, text, time};
+use super::show::{count, items, place, table, text, time};
 use crate::cli::DeliveriesAction;
 use crate::output;
 
@@ -17,13 +17,23 @@ pub(super) async fn run(desk: &Desk, action: DeliveriesAction) -> Result<(), Fai
                 Some(id) => client.post(&["deliveries", id, "replay"], None).await?,
                 None => client.post(&["deliveries", "replay"], None).await?,
             };
-            desk.answer(&done, || say!("{} tried again, in order.", done["replayed"]));
+            desk.answer(&done, || {
+                say!(
+                    "{} again, in order.",
+                    count(done["replayed"].as_u64().unwrap_or_default(), "is tried", "are tried")
+                );
+            });
             Ok(())
         }
         DeliveriesAction::Resume { lane, .. } => {
             let body = lane.map_or_else(|| json!({}), |lane| json!({ "id": lane }));
             let done = client.post(&["lanes", "resume"], Some(body)).await?;
-            desk.answer(&done, || say!("{} lanes go on within a minute.", done["resumed"]));
+            desk.answer(&done, || {
+                say!(
+                    "{} on within a minute.",
+                    count(done["resumed"].as_u64().unwrap_or_default(), "lane goes", "lanes go")
+                );
+            });
             Ok(())
         }
     }

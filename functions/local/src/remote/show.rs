@@ -5,6 +5,8 @@ use std::io::{BufRead as _, IsTerminal as _, Write as _};
 
 use jiff::{SignedDuration, Timestamp};
 use rustix::termios::{LocalModes, OptionalActions, tcgetattr, tcsetattr};
+use sameroom_embedded::SystemClock;
+use sameroom_engine::ports::Clock as _;
 use serde_json::Value;
 
 use super::problem::Failure;
@@ -30,6 +32,11 @@ pub(crate) fn time(of: &Value, field: &str) -> String {
 pub(crate) fn place(of: &Value) -> String {
     let (name, site) = (text(of, "name"), text(of, "site"));
     if site.is_empty() { name } else { format!("{name} on {site}") }
+}
+
+/// So many things.
+pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
+    if n == 1 { format!("1 {one}") } else { format!("{n} {many}") }
 }
 
 /// The items of a list.
@@ -82,7 +89,7 @@ pub(crate) fn expiry(text: &str) -> Result<String, Failure> {
         _ => return Err(wrong()),
     };
     let span = n.checked_mul(unit).filter(|seconds| *seconds > 0).ok_or_else(wrong)?;
-    let at = Timestamp::now().checked_add(SignedDuration::from_secs(span)).map_err(|_| wrong())?;
+    let at = SystemClock.now().checked_add(SignedDuration::from_secs(span)).map_err(|_| wrong())?;
     // Fractions of a second are nobody's intention.
     Ok(Timestamp::from_second(at.as_second()).unwrap_or(at).to_string())
 }

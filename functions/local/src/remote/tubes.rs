@@ -104,8 +104,8 @@ fn show(tube: &Value) {
     for side in tube["sides"].as_array().into_iter().flatten() {
         let mut said = place(side);
         if side["mine"] == true {
-            said.push_str(&format!(" (yours, {}", text(side, "direction")));
-            said.push_str(if side["paused"] == true { ", paused by you)" } else { ")" });
+            let paused = if side["paused"] == true { ", paused by you" } else { "" };
+            said = format!("{said} (yours, {}{paused})", text(side, "direction"));
         }
         all.push(("Side", said));
     }

@@ -260,7 +260,7 @@ fn an_account_is_added_by_its_form_and_missing_answers_are_named() {
     place.run(&["accounts", "remove", "mybot"]).refuses(&["Remove mybot", "--yes"]);
     place.does(&["tubes", "add", "irc://mybot@127.0.0.1:6/#one", "Kitchen"]);
     let said = place.run(&["accounts", "remove", "mybot"]);
-    assert!(said.out.contains("With mybot go 1 rooms, 1 Tubes and 0 Portals."), "{said:?}");
+    assert!(said.out.contains("With mybot go 1 room, 1 Tube and 0 Portals."), "{said:?}");
     place.does(&["accounts", "remove", "mybot", "--yes"]);
     assert_eq!(place.json(&["tubes"])["items"].as_array().map(Vec::len), Some(1));
 }
