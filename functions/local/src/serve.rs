@@ -92,6 +92,7 @@ async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Re
     let hint = scene.newcomer.then(try_next);
     let options = sameroom_web::Options { hint, base: Some(base.clone()), limits: settings.limits };
     let router = sameroom_web::router_with(runtime.engine.clone(), options);
+    let commands = tokio::spawn(control::serve_api(&settings.data, router.clone(), stopping.clone()));
     let serving = tokio::spawn(server::run(listener, router, stopping.clone()));
     announce(&settings, &base, &scene, json);
 
@@ -111,6 +112,7 @@ async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Re
         let _ = sessions.await;
         let _ = serving.await;
         let _ = control.await;
+        let _ = commands.await;
     };
     if tokio::time::timeout(PATIENCE, end).await.is_err() {
         tracing::warn!("not everything ended in time; it comes again after the next start");

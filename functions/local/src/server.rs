@@ -11,7 +11,8 @@ use axum::{Extension, Router};
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::Layer as _;
@@ -26,14 +27,42 @@ const HEADERS_MAX: Duration = Duration::from_secs(30);
 /// The largest head of a request, in bytes.
 const HEAD_MAX: usize = 32 * 1024;
 
+/// What is listened on.
+pub(crate) trait Door: Send + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
+
+    /// The next connection, and the address that it comes from.
+    fn next(&self) -> impl Future<Output = std::io::Result<(Self::Stream, SocketAddr)>> + Send;
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> std::io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = self.accept().await?;
+        let _ = stream.set_nodelay(true);
+        Ok((stream, peer))
+    }
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> std::io::Result<(UnixStream, SocketAddr)> {
+        // It is this machine.
+        self.accept().await.map(|(stream, _)| (stream, SocketAddr::from(([127, 0, 0, 1], 0))))
+    }
+}
+
 /// Serves until told to stop; then answers what was asked and ends.
-pub(crate) async fn run(listener: TcpListener, router: Router, mut stopping: watch::Receiver<bool>) {
+pub(crate) async fn run(listener: impl Door, router: Router, mut stopping: watch::Receiver<bool>) {
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let mut connections = JoinSet::new();
     loop {
         let Ok(permit) = permits.clone().acquire_owned().await else { break };
         let (stream, peer) = tokio::select! {
-            accepted = listener.accept() => match accepted {
+            accepted = listener.next() => match accepted {
                 Ok(accepted) => accepted,
                 Err(e) => {
                     // Out of file descriptors, most likely: wait for some connection to end.
@@ -57,8 +86,11 @@ pub(crate) async fn run(listener: TcpListener, router: Router, mut stopping: wat
     while connections.join_next().await.is_some() {}
 }
 
-async fn serve(stream: TcpStream, router: Peered, mut stopping: watch::Receiver<bool>) {
-    let _ = stream.set_nodelay(true);
+async fn serve(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    router: Peered,
+    mut stopping: watch::Receiver<bool>,
+) {
     let connection = http1::Builder::new()
         // A client that has said all it has to say may still read the answer.
         .half_close(true)

@@ -79,6 +79,13 @@ struct RoomsFile {
 
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
+struct ApiFile {
+    per_minute: u32,
+    burst: u32,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
 struct CommandsFile {
     enabled: bool,
     connect: WhoFile,
@@ -90,11 +97,6 @@ struct CommandsFile {
 /// `"anyone"`, `"nobody"`, or a list of people.
 #[derive(Debug, PartialEq)]
 struct WhoFile(Who);
-
-struct ApiFile {
-    per_minute: u32,
-    burst: u32,
-}
 
 impl Default for File {
     fn default() -> Self {
@@ -143,6 +145,13 @@ impl Default for RoomsFile {
     }
 }
 
+impl Default for ApiFile {
+    fn default() -> Self {
+        let Rate { per_minute, burst } = RateLimits::default().key;
+        Self { per_minute, burst }
+    }
+}
+
 impl Default for CommandsFile {
     fn default() -> Self {
         let CommandRules { enabled, connect, disable, format, ask } = CommandRules::default();
@@ -175,13 +184,6 @@ impl<'de> Deserialize<'de> for WhoFile {
     }
 }
 
-impl Default for ApiFile {
-    fn default() -> Self {
-        let Rate { per_minute, burst } = RateLimits::default().key;
-        Self { per_minute, burst }
-    }
-}
-
 impl Settings {
     /// Puts together what flags, variables and the file say.
     pub(crate) fn load(args: &ServeArgs) -> anyhow::Result<Self> {
@@ -198,7 +200,6 @@ impl Settings {
         };
         let nets = if args.allow_network.is_empty() { file.allow_network } else { args.allow_network.clone() };
         let ca = args.ca.clone().or(file.ca);
-        let listen = args.listen.unwrap_or(file.listen);
         let public_url = args.public_url.clone().or(file.public_url);
         let mut engine = engine(file.relay, &file.local_rooms)?;
         engine.commands = file.commands.rules();
@@ -209,7 +210,7 @@ impl Settings {
         }
         Ok(Self {
             data,
-            listen,
+            listen: args.listen.unwrap_or(file.listen),
             public_url,
             log: args.log.clone().unwrap_or(file.log),
             allow: nets

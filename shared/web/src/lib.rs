@@ -18,6 +18,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use http::StatusCode;
 use sameroom_engine::{Engine, problem};
+use sameroom_model::Caller;
 
 pub use api::{RETURN, Rate, RateLimits};
 pub use rooms::LOCAL_ACCOUNT;
@@ -86,6 +87,12 @@ pub fn router_with(engine: Engine, options: Options) -> Router {
         .nest(api::PREFIX, api::layered(routes, app.clone()))
         .layer(DefaultBodyLimit::disable())
         .with_state(app)
+}
+
+/// The router for a caller who needs no key, because whoever serves it has seen who they are: by a socket that nobody
+/// else can open. Whatever keys they send are not looked at.
+pub fn known(router: Router, caller: Caller) -> Router {
+    router.layer(axum::Extension(api::Known(caller)))
 }
 
 async fn nothing() -> axum::response::Response {

@@ -23,6 +23,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::HeaderValue;
 
+pub(crate) use gate::Known;
 pub use limit::{Rate, RateLimits};
 pub use routes::onboardings::RETURN;
 pub(crate) use routes::onboardings::returned;
