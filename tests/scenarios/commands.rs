@@ -217,7 +217,7 @@ stories! {
         tea.says("ann", "-sameroom portal").await;
         let told = tea.is_told("This room's Portal is ").await;
         let url = told.lines().next().unwrap()["This room's Portal is ".len()..].to_owned();
-        assert!(url.contains("/p/"), "{url}");
+        assert!(url.contains("/portals/"), "{url}");
         hook.says("bob", "general", &format!("-sameroom connect {url}")).await;
         hook.is_told("general", "This room is now connected to tea on Sameroom.").await;
         tea.says("ann", "hello").await;
@@ -226,7 +226,7 @@ stories! {
         hook.is_told("general", "This room is connected with tea on Sameroom already.").await;
         tea.says("ann", &format!("-sameroom connect {url}")).await;
         tea.is_told("use it from another room.").await;
-        let wrong = url.replace("/p/", "/p/x");
+        let wrong = url.replace("/portals/", "/portals/x");
         hook.says("bob", "other", &format!("-sameroom connect {wrong}")).await;
         hook.is_told("other", "ask for a new one.").await;
         // It is the same one every time.

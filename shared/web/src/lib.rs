@@ -9,6 +9,7 @@ mod hooks;
 pub mod map;
 mod metrics;
 mod page;
+mod portal;
 mod rooms;
 
 use std::sync::Arc;
@@ -75,6 +76,8 @@ pub fn router_with(engine: Engine, options: Options) -> Router {
         .route("/rooms/{tokens}", get(rooms::page))
         .route("/rooms/{token}/events", get(rooms::events))
         .route("/maps/{token}", get(map::chart))
+        .route("/portals/{token}", get(portal::show))
+        .route("/p/{token}", get(portal::show))
         .route("/hooks/{platform}/{account}", post(hooks::receive))
         .route("/hooks/{platform}/{account}/{*rest}", post(hooks::receive))
         .route("/files/{token}/{name}", get(files::serve))

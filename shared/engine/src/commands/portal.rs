@@ -18,7 +18,7 @@ impl Engine {
         let token = token.expose_secret();
         let lines = match &self.inner.config.public_url {
             Some(base) => vec![
-                format!("This room's Portal is {}/p/{token}", base.as_str().trim_end_matches('/')),
+                format!("This room's Portal is {}/portals/{token}", base.as_str().trim_end_matches('/')),
                 "Whoever has that URL can connect a room of theirs with this one, by opening it or by writing there: \
                  connect URL"
                     .to_owned(),

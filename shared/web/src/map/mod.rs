@@ -16,6 +16,7 @@ use sameroom_text::names;
 use crate::{App, page};
 
 pub use layout::{Layout, Line, Spot, layout};
+pub(crate) use svg::escape;
 pub use svg::svg;
 pub use terminal::terminal;
 

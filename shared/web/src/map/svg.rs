@@ -52,7 +52,7 @@ pub fn svg(map: &NetworkMap, here: Option<usize>) -> String {
 }
 
 /// The same words where they can't be markup.
-pub(super) fn escape(words: &str) -> String {
+pub(crate) fn escape(words: &str) -> String {
     let mut out = String::with_capacity(words.len());
     for c in words.chars() {
         match c {
