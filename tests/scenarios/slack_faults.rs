@@ -75,7 +75,7 @@ stories! {
         }
         for called in 2..4 {
             slack.is_called("chat.postMessage", called).await;
-            town.pass(Duration::from_millis(1100)).await;
+            town.pass(Duration::from_secs(5)).await;
         }
         town.settled().await;
         slack.hears("general", "bob", "line 4").await;
