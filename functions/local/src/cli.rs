@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::remote::args::{Remote, STATUSES, Target};
+
 const CONNECT_HELP: &str = "\
 Examples:
   Two IRC channels on two networks:
@@ -20,6 +22,20 @@ Examples:
 
 Quote URLs that have ? or & in them. Secrets are given as env:NAME (a variable) or file:PATH (a file).
 local:NAME is a room that lives in Sameroom itself, as a page in the browser; it is made if there is none of that name.";
+
+const PLATFORMS_HELP: &str = "\
+Examples:
+  sameroom platforms
+  sameroom platforms slack manifest --url https://rooms.example.org
+  sameroom platforms slack manifest --socket";
+
+const DELIVERIES_HELP: &str = "\
+Examples:
+  sameroom deliveries
+  sameroom deliveries replay --all
+  sameroom --profile work deliveries
+
+On this machine it works while Sameroom runs and while it does not; another Sameroom is asked by --url or --profile.";
 
 const APPLY_HELP: &str = "\
 A network file:
@@ -52,13 +68,15 @@ An option that is left out has its default. Tubes that are not in the file stay,
 /// Without a command it serves: on the first start it offers two local rooms, already connected, at the address it
 /// prints.
 #[derive(Debug, Parser)]
-#[command(name = "sameroom", version, max_term_width = 100)]
+#[command(name = "sameroom", version, max_term_width = 100, after_long_help = STATUSES)]
 pub(crate) struct Cli {
     /// Print JSON instead of text
     #[arg(long, global = true)]
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) serve: ServeArgs,
+    #[command(flatten)]
+    pub(crate) target: Target,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }
@@ -133,10 +151,26 @@ pub(crate) enum Command {
     /// live here are named without their tokens; in another data folder they get new links.
     Export,
     /// List platforms, what each can do, and how its rooms are named
-    Platforms,
+    #[command(after_help = PLATFORMS_HELP)]
+    Platforms {
+        /// One platform alone
+        platform: Option<String>,
+        /// What to show of it: `manifest`, to paste into the platform's own settings
+        #[arg(value_parser = ["manifest"])]
+        what: Option<String>,
+        /// With `manifest`: the id of the app's account, once it was added; webhooks go there
+        #[arg(long, value_name = "ACCOUNT-ID")]
+        app: Option<String>,
+        /// With `manifest`: the platform is to be reached over a held connection, as where there is no public URL
+        #[arg(long)]
+        socket: bool,
+    },
+    #[command(flatten)]
+    Remote(Remote),
     /// Show Tubes, what waits and why, accounts and counts
     Status,
     /// List deliveries that failed and lanes that wait, and try them again
+    #[command(after_help = DELIVERIES_HELP)]
     Deliveries {
         #[command(subcommand)]
         action: Option<DeliveriesAction>,
@@ -189,9 +223,32 @@ pub(crate) enum DeliveriesAction {
     },
 }
 
+/// What a key may be used for.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub(crate) enum KeyScope {
+    /// To see what there is
+    Read,
+    /// To make and revoke Portals, too
+    Portals,
+    /// To make and remove Tubes, too
+    Tubes,
+    /// Everything
+    Admin,
+}
+
 /// Prints a completion script.
 pub(crate) fn completions(shell: Shell) {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "sameroom", &mut script);
     say!("{}", String::from_utf8_lossy(&script).trim_end());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_typed_is_consistent() {
+        Cli::command().debug_assert();
+    }
 }

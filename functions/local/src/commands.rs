@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
-use sameroom_platforms::{AuthorShown, Capabilities, Carrier, Files, Support, Unit};
+use sameroom_platforms::{AuthorShown, Capabilities, Carrier, Files, Platform, Support, Unit, Urls, by_name};
 use serde_json::{Value, json};
+use url::Url;
 
-use crate::cli::{DeliveriesAction, ServeArgs};
+use crate::cli::{DeliveriesAction, KeyScope, ServeArgs};
 use crate::control::{self, Ask};
 use crate::network::apply::Applied;
 use crate::settings::Settings;
@@ -16,8 +17,12 @@ use crate::{backup, doctor, network, output, secrets, serve};
 /// The longest network file, in bytes.
 const DOCUMENT_MAX: u64 = 1 << 20;
 
-pub(crate) fn platforms(json: bool) {
+pub(crate) fn platforms(one: Option<&str>, json: bool) -> anyhow::Result<()> {
+    if let Some(name) = one {
+        known(name)?;
+    }
     let all = sameroom_platforms::all().iter().map(|platform| platform.about());
+    let all = all.filter(|about| one.is_none_or(|one| about.name == one));
     if json {
         let all: Vec<Value> = all
             .map(|about| {
@@ -31,7 +36,8 @@ pub(crate) fn platforms(json: bool) {
                 })
             })
             .collect();
-        return output::json(&Value::Array(all));
+        output::json(&Value::Array(all));
+        return Ok(());
     }
     let heading =
         ["PLATFORM", "CONNECTION", "EDITS", "DELETES", "REPLIES", "REACTIONS", "AUTHOR", "FILES", "TEXT", "PROVEN BY"];
@@ -47,6 +53,31 @@ pub(crate) fn platforms(json: bool) {
     say!("{}\n", output::table(&heading, &rows));
     let rooms: Vec<Vec<String>> = all.map(|about| vec![about.title.to_owned(), about.example.to_owned()]).collect();
     say!("{}", output::table(&["PLATFORM", "A ROOM'S URL"], &rooms));
+    Ok(())
+}
+
+/// Prints what to paste into a platform's own settings so that an app exists there for this Sameroom.
+pub(crate) fn manifest(name: &str, public: Option<&Url>, app: Option<&str>, socket: bool) -> anyhow::Result<()> {
+    let platform = known(name)?;
+    let base = public.map(|url| url.as_str().trim_end_matches('/'));
+    let hooks = base.zip(app).map(|(base, app)| format!("{base}/hooks/{name}/{app}"));
+    let back = base.map(|base| format!("{base}{}", sameroom_web::RETURN));
+    let urls = Urls { hooks: hooks.as_deref().filter(|_| !socket), back: back.as_deref(), held: socket };
+    let Some(text) = platform.manifest(&urls) else {
+        bail!(
+            "{} wants nothing pasted into its settings; add an account by `sameroom accounts add {name}`",
+            platform.about().title
+        );
+    };
+    output::document(&format!("{}\n", text.trim_end())).context("the manifest could not be written whole")?;
+    if !socket && base.is_none() {
+        tell!(
+            "Give the public URL by --url URL, or choose a held connection by --socket; the manifest needs one of them."
+        );
+    } else if !socket && hooks.is_none() {
+        tell!("Once the app's account is added, run this again with --app ACCOUNT-ID, and paste the webhook address.");
+    }
+    Ok(())
 }
 
 pub(crate) fn apply(args: &ServeArgs, file: &Path, dry_run: bool, prune: bool, json: bool) -> anyhow::Result<()> {
@@ -141,6 +172,32 @@ pub(crate) fn backup(args: &ServeArgs, file: &Path, with_key: bool, json: bool) 
     }
     say!("To restore: stop Sameroom, put this file as sameroom.db and the key as sameroom.key (mode 600) into a new");
     say!("folder, and start `sameroom --data FOLDER`.");
+    Ok(())
+}
+
+pub(crate) fn add_key(
+    args: &ServeArgs,
+    name: String,
+    scopes: &[KeyScope],
+    days: Option<u32>,
+    json: bool,
+) -> anyhow::Result<()> {
+    let settings = begin(args, json)?;
+    let scopes = scopes.iter().map(|scope| (*scope).into()).collect();
+    let answer = ask(&settings, "making", Ask::AddKey { name, scopes, days })?;
+    if json {
+        output::json(&answer);
+        return Ok(());
+    }
+    // The token alone goes to standard output, so that a script can take it.
+    tell!(
+        "{} {} ({})",
+        output::mark(true),
+        word(&answer["id"]),
+        list_of(&answer["scopes"]).iter().map(word).collect::<Vec<_>>().join(", ")
+    );
+    tell!("Its token follows. It is not shown again; send it as `Authorization: Bearer TOKEN`.");
+    say!("{}", word(&answer["token"]));
     Ok(())
 }
 
@@ -266,6 +323,14 @@ fn lanes(lanes: &Value) {
         say!("\n{}", output::dim("Let a parked lane go on by: sameroom deliveries resume LANE, or --all"));
     }
     say!("");
+}
+
+/// The platform of that name.
+fn known(name: &str) -> anyhow::Result<&'static dyn Platform> {
+    by_name(name).with_context(|| {
+        let names: Vec<&str> = sameroom_platforms::all().iter().map(|platform| platform.about().name).collect();
+        format!("no platform is called '{name}'; there are: {}", names.join(", "))
+    })
 }
 
 /// Reads the settings and starts logging.

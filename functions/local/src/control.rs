@@ -2,14 +2,16 @@
 //! listens on a Unix socket in the data folder, for its owner alone. One JSON line asks, one JSON line answers. When
 //! nothing runs, the command opens the store and answers itself, by the same [`answer`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use axum::Router;
 use sameroom_embedded::OpenError;
+use sameroom_model::{Caller, KeyId, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -17,12 +19,14 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, operator};
 use crate::settings::Settings;
-use crate::{backup, doctor, failures, network, status};
+use crate::{backup, doctor, failures, keys, network, server, status};
 
 /// The socket's name in the data folder.
 const SOCKET: &str = "sameroom.sock";
+/// The name of the socket that serves the HTTP API to the operator's own commands, without a key.
+const API_SOCKET: &str = "sameroom.api.sock";
 /// The longest question, in bytes: a network file and its secrets.
 const ASK_MAX: u64 = 4 << 20;
 /// The longest answer, in bytes.
@@ -46,6 +50,8 @@ pub(crate) enum Ask {
     Replay { id: Option<String> },
     /// Let a held lane go on; all of them without an id.
     Resume { lane: Option<String> },
+    /// Make an API key; its token is in the answer.
+    AddKey { name: String, scopes: BTreeSet<Scope>, days: Option<u32> },
     /// Write a copy of the store.
     Backup { path: PathBuf },
     /// Check the store and every account.
@@ -83,6 +89,36 @@ impl Socket {
     }
 }
 
+/// Where the HTTP API is served to the operator's own commands.
+pub(crate) fn api_socket(folder: &Path) -> PathBuf {
+    folder.join(API_SOCKET)
+}
+
+/// Serves the HTTP API on a socket for its owner alone, who is taken for the operator: whoever can open it can read the
+/// store and the key beside it, too.
+pub(crate) fn serve_api(
+    folder: &Path,
+    router: Router,
+    stopping: watch::Receiver<bool>,
+) -> impl Future<Output = ()> + use<> {
+    let path = api_socket(folder);
+    // At once: whoever reads that we are ready may ask.
+    let bound = bind(&path);
+    async move {
+        let listener = match bound {
+            Ok(listener) => listener,
+            Err(e) => {
+                let why = format!("{e:#}");
+                tracing::warn!(why, "commands need a key to reach this Sameroom");
+                return;
+            }
+        };
+        let caller = Caller { owner: operator(), key: KeyId::from("this-machine"), scopes: Scope::ALL.into() };
+        server::run(listener, sameroom_web::known(router, caller), stopping).await;
+        let _ = std::fs::remove_file(&path);
+    }
+}
+
 /// Answers a question. An error is a sentence.
 pub(crate) async fn answer(desk: &Desk, ask: Ask) -> Result<Value, String> {
     let engine = &desk.runtime.engine;
@@ -99,6 +135,7 @@ pub(crate) async fn answer(desk: &Desk, ask: Ask) -> Result<Value, String> {
             Ask::Deliveries => failures::list(engine).await?,
             Ask::Replay { id } => failures::replay(engine, id.as_deref()).await?,
             Ask::Resume { lane } => failures::resume(engine, lane.as_deref()).await?,
+            Ask::AddKey { name, scopes, days } => keys::add(engine, &name, &scopes, days).await?,
             Ask::Backup { path } => backup::write(&desk.runtime.store, &path).await?,
             Ask::Doctor => json!({ "checks": doctor::within(desk).await }),
             Ask::Status => status::status(desk).await?,

@@ -90,7 +90,9 @@ async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Re
     let desk = Desk { runtime: runtime.clone(), url: Some(base.clone()) };
     let control = tokio::spawn(control::listen(desk, Socket::bind(&settings.data), stopping.clone()));
     let hint = scene.newcomer.then(try_next);
-    let router = sameroom_web::router(runtime.engine.clone(), hint);
+    let options = sameroom_web::Options { hint, base: Some(base.clone()), limits: settings.limits };
+    let router = sameroom_web::router_with(runtime.engine.clone(), options);
+    let commands = tokio::spawn(control::serve_api(&settings.data, router.clone(), stopping.clone()));
     let serving = tokio::spawn(server::run(listener, router, stopping.clone()));
     announce(&settings, &base, &scene, json);
 
@@ -110,6 +112,7 @@ async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Re
         let _ = sessions.await;
         let _ = serving.await;
         let _ = control.await;
+        let _ = commands.await;
     };
     if tokio::time::timeout(PATIENCE, end).await.is_err() {
         tracing::warn!("not everything ended in time; it comes again after the next start");

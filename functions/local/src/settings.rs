@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use sameroom_engine::{CommandRules, Config, Who};
+use sameroom_web::{Rate, RateLimits};
 use sameroom_wire::Net;
 use serde::{Deserialize, Deserializer};
 use url::Url;
@@ -29,6 +30,7 @@ pub(crate) struct Settings {
     pub(crate) durable: bool,
     pub(crate) dedup_window: Duration,
     pub(crate) engine: Config,
+    pub(crate) limits: RateLimits,
 }
 
 /// The configuration file.
@@ -44,6 +46,7 @@ struct File {
     relay: RelayFile,
     local_rooms: RoomsFile,
     commands: CommandsFile,
+    api: ApiFile,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -76,6 +79,13 @@ struct RoomsFile {
 
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
+struct ApiFile {
+    per_minute: u32,
+    burst: u32,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
 struct CommandsFile {
     enabled: bool,
     connect: WhoFile,
@@ -100,6 +110,7 @@ impl Default for File {
             relay: RelayFile::default(),
             local_rooms: RoomsFile::default(),
             commands: CommandsFile::default(),
+            api: ApiFile::default(),
         }
     }
 }
@@ -131,6 +142,13 @@ impl Default for RoomsFile {
     fn default() -> Self {
         let config = Config::default();
         Self { history_max: config.history_max, history_keep: Span(config.history_keep) }
+    }
+}
+
+impl Default for ApiFile {
+    fn default() -> Self {
+        let Rate { per_minute, burst } = RateLimits::default().key;
+        Self { per_minute, burst }
     }
 }
 
@@ -182,14 +200,17 @@ impl Settings {
         };
         let nets = if args.allow_network.is_empty() { file.allow_network } else { args.allow_network.clone() };
         let ca = args.ca.clone().or(file.ca);
-        let listen = args.listen.unwrap_or(file.listen);
         let public_url = args.public_url.clone().or(file.public_url);
         let mut engine = engine(file.relay, &file.local_rooms)?;
         engine.commands = file.commands.rules();
         engine.public_url = public_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned());
+        let ApiFile { per_minute, burst } = file.api;
+        if per_minute == 0 || burst == 0 {
+            bail!("api.per_minute and api.burst are 1 at least");
+        }
         Ok(Self {
             data,
-            listen,
+            listen: args.listen.unwrap_or(file.listen),
             public_url,
             log: args.log.clone().unwrap_or(file.log),
             allow: nets
@@ -205,6 +226,7 @@ impl Settings {
             durable: file.store.durable,
             dedup_window: file.store.dedup_window.0,
             engine,
+            limits: RateLimits { key: Rate { per_minute, burst }, ..RateLimits::default() },
         })
     }
 }

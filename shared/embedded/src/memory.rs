@@ -94,6 +94,11 @@ impl Memory {
         Arc::new(Self { clock, state: Mutex::default(), changed: Notify::new() })
     }
 
+    /// Every row there is, in order of key: for tests that look for what must not be at rest.
+    pub fn rows(&self) -> Vec<(Key, Vec<u8>)> {
+        self.lock().rows.iter().map(|(key, (row, _))| (key.clone(), row.body.clone())).collect()
+    }
+
     /// Makes the next `n` commits [`Unavailable`]. They do nothing.
     pub fn fail_next(&self, n: u32) {
         self.lock().fail_commits = n;

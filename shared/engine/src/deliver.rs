@@ -199,6 +199,7 @@ impl Engine {
     async fn settle_one(&self, job: Leased, delivery: Delivery, verdict: Verdict) -> Result<Option<Wait>, Unavailable> {
         let mut commit = Commit { done: vec![job.receipt], ..Commit::default() };
         let pong = pong(&delivery, &verdict);
+        self.crossed(&delivery, job.accepted, &verdict);
         match verdict {
             Verdict::Done(copy) => {
                 self.well(&delivery.lane.to.account).await;
@@ -213,6 +214,7 @@ impl Engine {
             Verdict::Parked(_) | Verdict::Failed(_) => match self.wait_for(&job, &delivery, verdict).await? {
                 Ok(wait) => return Ok(Some(wait)),
                 Err(why) => {
+                    self.gave_up(&delivery, job.accepted, &why);
                     commit.writes.push(self.failure(&delivery, &why).await?);
                     commit.tally.push((Tally::Expired, 1));
                 }

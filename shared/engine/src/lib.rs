@@ -14,6 +14,7 @@ mod changes;
 mod commands;
 mod config;
 mod copies;
+mod crossings;
 mod deliver;
 mod failed;
 pub mod failpoint;
@@ -62,6 +63,7 @@ use accounts::Accounts;
 use api_keys::Proofs;
 use breaker::Breaker;
 use changes::Changes;
+use crossings::Watchers;
 use files::Memory;
 use hosted::Followers;
 use people::People;
@@ -77,6 +79,7 @@ pub use api_keys::KEY_PREFIX;
 pub use changes::{Change, ChangeKind, Following, Since};
 pub use commands::{CommandRules, Who};
 pub use config::Config;
+pub use crossings::{Crossed, Crossing, Landing};
 pub use failed::{Failed, Letter};
 pub use files::FileError;
 pub use hosted::Entry;
@@ -120,6 +123,7 @@ struct Inner {
     listings: Listings,
     changes: watch::Sender<u64>,
     told: Changes,
+    watchers: Watchers,
     proofs: Proofs,
 }
 
@@ -151,6 +155,7 @@ impl Engine {
                 listings: Listings::default(),
                 changes: watch::channel(0).0,
                 told: Changes::default(),
+                watchers: Watchers::default(),
                 proofs: Proofs::default(),
             }),
         }

@@ -283,6 +283,7 @@ impl Run<'_> {
         verdict: Verdict,
     ) -> Result<(), Unavailable> {
         let engine = self.engine;
+        engine.crossed(&delivery, accepted, &verdict);
         let mut commit =
             Commit { done: vec![receipt], tally: vec![(Tally::Relayed, 1), (Tally::Owed, 1)], ..Commit::default() };
         match verdict {

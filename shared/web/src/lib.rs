@@ -18,6 +18,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use http::StatusCode;
 use sameroom_engine::{Engine, problem};
+use sameroom_model::Caller;
 
 pub use api::{RETURN, Rate, RateLimits};
 pub use rooms::LOCAL_ACCOUNT;
@@ -31,6 +32,8 @@ pub(crate) struct App {
     pub(crate) engine: Engine,
     /// Lines that the first page of a newcomer shows: what to try next.
     pub(crate) hint: Option<Vec<String>>,
+    /// Where it is reached, if the engine was not told.
+    pub(crate) base: Option<String>,
     /// What the API holds.
     pub(crate) api: Arc<api::Api>,
 }
@@ -38,22 +41,35 @@ pub(crate) struct App {
 impl App {
     /// Where this Sameroom is reached from outside, without a slash at its end; empty where it was not told.
     pub(crate) fn public_url(&self) -> &str {
-        self.engine.config().public_url.as_deref().unwrap_or_default()
+        let base = self.engine.config().public_url.as_deref().or(self.base.as_deref());
+        base.unwrap_or_default().trim_end_matches('/')
     }
 }
 
+/// What can be said about the router.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Lines for the newcomer, shown while nothing is configured yet.
+    pub hint: Option<Vec<String>>,
+    /// The URL that people reach it by, where the engine's configuration has no public one: Portals' URLs begin with it.
+    pub base: Option<String>,
+    /// How often the API may be asked.
+    pub limits: RateLimits,
+}
+
 /// The router. `hint`: lines for the newcomer, shown while nothing is configured yet.
+pub fn router(engine: Engine, hint: Option<Vec<String>>) -> Router {
+    router_with(engine, Options { hint, ..Options::default() })
+}
+
+/// The router.
 ///
 /// The API's limits by address need [`axum::extract::ConnectInfo`] of a [`std::net::SocketAddr`] in each request; without
 /// it all addresses are taken for one.
-pub fn router(engine: Engine, hint: Option<Vec<String>>) -> Router {
-    router_with(engine, hint, RateLimits::default())
-}
-
-/// Likewise, with limits of one's own.
-pub fn router_with(engine: Engine, hint: Option<Vec<String>>, limits: RateLimits) -> Router {
+pub fn router_with(engine: Engine, options: Options) -> Router {
+    let Options { hint, base, limits } = options;
     let (routes, api) = api::parts(limits);
-    let app = App { engine, hint, api: Arc::new(api) };
+    let app = App { engine, hint, base, api: Arc::new(api) };
     Router::new()
         .route("/", get(page::front))
         .route("/rooms/{tokens}", get(rooms::page))
@@ -71,6 +87,12 @@ pub fn router_with(engine: Engine, hint: Option<Vec<String>>, limits: RateLimits
         .nest(api::PREFIX, api::layered(routes, app.clone()))
         .layer(DefaultBodyLimit::disable())
         .with_state(app)
+}
+
+/// The router for a caller who needs no key, because whoever serves it has seen who they are: by a socket that nobody
+/// else can open. Whatever keys they send are not looked at.
+pub fn known(router: Router, caller: Caller) -> Router {
+    router.layer(axum::Extension(api::Known(caller)))
 }
 
 async fn nothing() -> axum::response::Response {

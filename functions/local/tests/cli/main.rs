@@ -4,5 +4,6 @@
 #![allow(clippy::expect_used, reason = "a test that can't go on fails")]
 
 mod mistakes;
+mod remote;
 mod running;
 mod world;

@@ -28,6 +28,20 @@ fn a_newcomer_types_in_one_room_and_reads_it_in_the_other() {
 }
 
 #[test]
+fn a_key_is_made_while_it_runs_and_while_it_does_not_and_opens_the_api() {
+    let place = Place::new();
+    let before = place.does(&["keys", "add", "--name", "before", "--scope", "read"]);
+    let running = place.start(&[]);
+    let during = place.json(&["keys", "add", "--name", "during", "--days", "7"])["token"].clone();
+    for (token, status) in [(before.trim(), 403), (during.as_str().expect("a token"), 201), ("sr_no", 401)] {
+        let authorization = format!("Bearer {token}");
+        let headers = [("Authorization", authorization.as_str()), ("Content-Type", "application/json")];
+        let answer = running.post("/api/v1/rooms", &headers, r#"{"url": "local:tea room"}"#);
+        assert_eq!(answer.status, status, "{answer:?}");
+    }
+}
+
+#[test]
 fn told_to_end_it_ends_and_the_next_start_finds_everything() {
     let place = Place::new();
     let running = place.start(&["connect", "local:tea room", "local:garden"]);

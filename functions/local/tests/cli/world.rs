@@ -24,6 +24,7 @@ pub(crate) struct Place {
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) ok: bool,
+    pub(crate) code: Option<i32>,
     pub(crate) out: String,
     pub(crate) err: String,
 }
@@ -66,7 +67,7 @@ impl Place {
         path.display().to_string()
     }
 
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_sameroom"));
         command.args(args).env_clear().env("HOME", self.folder.path()).env("SAMEROOM_DATA", self.data());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
@@ -78,7 +79,12 @@ impl Place {
     pub(crate) fn run(&self, args: &[&str]) -> Said {
         let output = self.command(args).output().expect("it starts");
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-        Said { ok: output.status.success(), out: text(output.stdout), err: text(output.stderr) }
+        Said {
+            ok: output.status.success(),
+            code: output.status.code(),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        }
     }
 
     /// Runs a command that is to succeed, and gives what it printed.

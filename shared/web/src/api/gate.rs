@@ -35,9 +35,13 @@ struct Needs {
 #[derive(Clone, Debug)]
 pub(crate) struct By(pub(crate) Caller);
 
-/// The key that they called with, for what goes on after the answer has begun.
+/// The key that they called with, for what goes on after the answer has begun. `None`: they are known without one.
 #[derive(Clone, Debug)]
-pub(crate) struct Token(pub(crate) SecretString);
+pub(crate) struct Token(pub(crate) Option<SecretString>);
+
+/// A caller who needs no key: whoever serves the router has seen who they are. See [`crate::known`].
+#[derive(Clone, Debug)]
+pub(crate) struct Known(pub(crate) Caller);
 
 impl Policy {
     /// Reads it from the document.
@@ -89,7 +93,11 @@ pub(crate) async fn layer(State(app): State<App>, request: Request, next: Next) 
 async fn pass(app: &App, mut request: Request, next: Next, route: &str, needs: Needs) -> Result<Response, Problem> {
     let now = app.engine.clock().now();
     let Some(scope) = needs.scope else { return Ok(next.run(checked(request, needs).await?).await) };
-    let caller = match caller(app, request.headers()).await? {
+    let told = match request.extensions().get::<Known>() {
+        Some(Known(caller)) => Ok((caller.clone(), None)),
+        None => caller(app, request.headers()).await?.map(|(caller, token)| (caller, Some(token))),
+    };
+    let caller = match told {
         Ok((caller, token)) => {
             request.extensions_mut().insert(Token(token));
             caller

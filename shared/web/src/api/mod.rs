@@ -13,6 +13,8 @@ mod problem;
 mod request_id;
 mod routes;
 mod shapes;
+#[cfg(test)]
+mod tests;
 
 use axum::Router;
 use axum::middleware;
@@ -21,6 +23,7 @@ use axum::routing::get;
 use bytes::Bytes;
 use http::HeaderValue;
 
+pub(crate) use gate::Known;
 pub use limit::{Rate, RateLimits};
 pub use routes::onboardings::RETURN;
 pub(crate) use routes::onboardings::returned;

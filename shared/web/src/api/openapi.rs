@@ -47,7 +47,7 @@ it is taken over.";
 #[derive(OpenApi)]
 #[openapi(
     info(title = "Sameroom", version = "1"),
-    components(schemas(Document, FieldError, events::Event)),
+    components(schemas(Document, FieldError, events::Event, events::CrossingEvent)),
     tags(
         (name = "platforms", description = "What can be connected."),
         (name = "accounts", description = "Logins, bots and app installations."),

@@ -17,7 +17,7 @@ const ROOM_ID_MAX: usize = 2048;
 
 /// An enum of the model, with the same names in JSON, and a schema.
 macro_rules! mirror {
-    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:literal),* $(,)? }) => {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $text:tt),* $(,)? }) => {
         $(#[$doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
         pub(crate) enum $name {$(
@@ -213,6 +213,7 @@ pub(crate) async fn place(app: &App, at: &RoomRef) -> Result<Place, Problem> {
 }
 
 /// Reads a field that can be left out, or be `null`.
+#[allow(clippy::option_option, reason = "left out, `null`, or a value: three things")]
 pub(crate) fn nullable<'de, D, T>(deserializer: D) -> Result<Option<Option<T>>, D::Error>
 where
     D: serde::Deserializer<'de>,

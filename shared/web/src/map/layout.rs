@@ -57,7 +57,9 @@ pub fn layout(map: &NetworkMap) -> Layout {
         near[*a].push(*b);
         near[*b].push(*a);
     }
-    near.iter_mut().for_each(|near| near.sort_unstable());
+    for near in &mut near {
+        near.sort_unstable();
+    }
     let mut laid = Layout { spots: vec![Spot::default(); n], ..Layout::default() };
     let mut seen = vec![false; n];
     for root in 0..n {

@@ -65,9 +65,7 @@ fn html(map: &NetworkMap) -> String {
             TubeState::Broken => " (broken)",
         };
         let (a, b) = (svg::escape(&place(&map.rooms[a])), svg::escape(&place(&map.rooms[b])));
-        inner.push_str("<li>");
-        inner.push_str(&format!("{a} {word} {b}{state}"));
-        inner.push_str("</li>");
+        inner.extend(["<li>", &a, " ", word, " ", &b, state, "</li>"]);
     }
     inner.push_str("</ul>");
     if map.more {

@@ -8,18 +8,20 @@ use axum::response::sse::{Event as Told, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue};
-use sameroom_engine::{Change, ChangeKind, Engine, Following};
-use sameroom_model::Timestamp;
+use sameroom_engine::{Change, ChangeKind, Crossed, Crossing, Following, Landing};
+use sameroom_model::{OwnerId, Timestamp};
 use secrecy::SecretString;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::{Receiver, error::RecvError};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
 use crate::api::gate::{By, Token};
+use crate::api::json::Query;
 use crate::api::problem::Problem;
-use crate::api::shapes::room_id_of;
+use crate::api::shapes::{Place, owned_account, place, room_id_of};
 
 /// How often a silent stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
@@ -35,6 +37,39 @@ pub(crate) struct Event {
     at: Timestamp,
 }
 
+/// Something that crossed, or did not: the data of an event named `crossing`. Words are never in it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Crossing)]
+pub(crate) struct CrossingEvent {
+    /// When it was settled.
+    at: Timestamp,
+    /// What it was to do: `message`, `edit`, `deletion`, `reaction` or `notice`.
+    kind: &'static str,
+    /// The room that it came from; absent for a notice, which nobody wrote.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<Place>,
+    /// The room that it goes to.
+    to: Place,
+    /// What became of it: `delivered`, `left-out`, `waits` or `failed`.
+    outcome: &'static str,
+    /// Why, when it waits or failed; where the room that it goes to is yours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+    /// How long it took since it was accepted, in milliseconds.
+    took_ms: u64,
+}
+
+/// What to follow.
+#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Follow {
+    /// `true`: also what crosses between rooms of which one is yours, as it happens, as events named `crossing`. Nothing
+    /// of that is kept: what you miss you do not get by `Last-Event-ID`.
+    #[serde(default)]
+    crossings: bool,
+}
+
 pub(crate) fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(follow_events))
 }
@@ -48,7 +83,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
     get,
     path = "/events",
     tag = "events",
-    params(("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that you saw")),
+    params(Follow, ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that you saw")),
     responses((
         status = 200,
         description = "A stream that does not end by itself. The data of each event is an Event.",
@@ -61,6 +96,7 @@ async fn follow_events(
     State(app): State<App>,
     By(caller): By,
     Token(token): Token,
+    Query(query): Query<Follow>,
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let after = match headers.get("last-event-id") {
@@ -72,27 +108,88 @@ async fn follow_events(
         }
     };
     let following = app.engine.watch(&caller.owner, after).await?;
-    let stream = follow(app.engine.clone(), token, following);
+    let crossings = query.crossings.then(|| app.engine.crossings());
+    let stream = follow(Watch { app, owner: caller.owner, token, following, crossings });
     let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     // So that no proxy in between keeps what should be seen at once.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     Ok(response)
 }
 
+/// Somebody who follows.
+struct Watch {
+    app: App,
+    owner: OwnerId,
+    token: Option<SecretString>,
+    following: Following,
+    crossings: Option<Receiver<Crossing>>,
+}
+
 /// What comes, until the key is no longer valid or the store fails: the client comes again then.
-fn follow(engine: Engine, token: SecretString, following: Following) -> impl Stream<Item = Result<Told, Infallible>> {
-    stream::unfold((engine, token, following), |(engine, token, mut following)| async move {
-        let since = following.next().await.ok()?;
-        // A key may have been revoked since the stream began.
-        engine.authenticate(&token).await.ok()??;
-        let mut told = Vec::new();
-        if since.missed {
-            told.push(Ok(Told::default().event("reset").data("{}")));
+fn follow(watch: Watch) -> impl Stream<Item = Result<Told, Infallible>> {
+    stream::unfold(watch, |mut watch| async move {
+        let told = tokio::select! {
+            since = watch.following.next() => {
+                let since = since.ok()?;
+                let mut told = Vec::new();
+                if since.missed {
+                    told.push(Told::default().event("reset").data("{}"));
+                }
+                told.extend(since.changes.into_iter().map(tell));
+                told
+            }
+            crossing = next_crossing(&mut watch.crossings) => watch.crossed(crossing).await?,
+        };
+        if let Some(token) = &watch.token {
+            // A key may have been revoked since the stream began.
+            watch.app.engine.authenticate(token).await.ok()??;
         }
-        told.extend(since.changes.into_iter().map(|change| Ok(tell(change))));
-        Some((stream::iter(told), (engine, token, following)))
+        Some((stream::iter(told.into_iter().map(Ok)), watch))
     })
     .flatten()
+}
+
+/// The next crossing, where they are watched. What a slow client misses is left out.
+async fn next_crossing(crossings: &mut Option<Receiver<Crossing>>) -> Crossing {
+    while let Some(watched) = crossings {
+        match watched.recv().await {
+            Ok(crossing) => return crossing,
+            Err(RecvError::Lagged(_)) => {}
+            Err(RecvError::Closed) => *crossings = None,
+        }
+    }
+    std::future::pending().await
+}
+
+impl Watch {
+    /// A crossing as this owner may see it: one between rooms of others is not told. `None`: the store failed.
+    async fn crossed(&self, crossing: Crossing) -> Option<Vec<Told>> {
+        let Crossing { at, from, to, kind, landing, took } = crossing;
+        let arrives = owned_account(&self.app, &self.owner, &to.account).await.ok()?.is_some();
+        if !arrives && owned_account(&self.app, &self.owner, &from.account).await.ok()?.is_none() {
+            return Some(Vec::new());
+        }
+        let (outcome, why) = match landing {
+            Landing::Delivered => ("delivered", None),
+            Landing::LeftOut => ("left-out", None),
+            Landing::Waits(why) => ("waits", Some(why)),
+            Landing::Failed(why) => ("failed", Some(why)),
+        };
+        let kind = match kind {
+            Crossed::Message => "message",
+            Crossed::Edit => "edit",
+            Crossed::Deletion => "deletion",
+            Crossed::Reaction => "reaction",
+            Crossed::Notice => "notice",
+        };
+        // How another owner's account fares is theirs to know.
+        let why = why.filter(|_| arrives);
+        let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+        let whence = if from == to { None } else { Some(place(&self.app, &from).await.ok()?) };
+        let to = place(&self.app, &to).await.ok()?;
+        let data = CrossingEvent { at, kind, from: whence, to, outcome, why, took_ms };
+        Some(vec![Told::default().event("crossing").data(serde_json::to_string(&data).unwrap_or_default())])
+    }
 }
 
 fn tell(change: Change) -> Told {

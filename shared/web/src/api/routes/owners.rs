@@ -59,6 +59,7 @@ pub(crate) struct NewOwner {
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = OwnerChange)]
+#[allow(clippy::option_option, reason = "left out, `null`, or a value: three things")]
 pub(crate) struct ChangedOwner {
     /// The name shown to people.
     #[serde(default)]

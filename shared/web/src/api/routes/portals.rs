@@ -98,6 +98,7 @@ pub(crate) struct NewPortal {
 /// What to change about a Portal; what is left out stays.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
+#[allow(clippy::option_option, reason = "left out, `null`, or a value: three things")]
 pub(crate) struct PortalChange {
     /// Until when it can be used; `null`: for good.
     #[serde(default, deserialize_with = "nullable")]
