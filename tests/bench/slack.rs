@@ -42,7 +42,8 @@ async fn answer(mut stream: TcpStream, delay: Duration, posts: Arc<AtomicU64>) {
         let n = posts.fetch_add(1, Ordering::Relaxed);
         let user = r#"{"id":"U0ANN","name":"ann","profile":{"display_name":"Ann Example"}}"#;
         let body = format!(r#"{{"ok":true,"ts":"1700000000.{n:06}","user":{user}}}"#);
-        let head = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
+        let head =
+            format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n", body.len());
         if stream.write_all(format!("{head}{body}").as_bytes()).await.is_err() {
             return;
         }
@@ -74,7 +75,8 @@ impl Teller {
     async fn tell(&mut self, i: usize) {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
         let (channel, ts) = (format!("C0BENCH{:02}", i % CHANNELS), format!("{now}.{:06}", i % 1_000_000));
-        let words = format!("bench-{i} says that the *deploy* of build 42 went well, see <https://example.org/builds/42>");
+        let words =
+            format!("bench-{i} says that the *deploy* of build 42 went well, see <https://example.org/builds/42>");
         let body = format!(
             r#"{{"token":"x","team_id":"{TEAM}","api_app_id":"A0BENCH","type":"event_callback","event_id":"Ev{i:08}","event_time":{now},"authorizations":[{{"enterprise_id":null,"team_id":"{TEAM}","user_id":"U0BOT","is_bot":true,"is_enterprise_install":false}}],"event":{{"type":"message","user":"U0ANN","text":"{words}","ts":"{ts}","client_msg_id":"{i}","team":"{TEAM}","channel":"{channel}","event_ts":"{ts}","channel_type":"channel"}}}}"#
         );

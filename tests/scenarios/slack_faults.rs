@@ -125,6 +125,17 @@ stories! {
         fares(town, "acme", |state| matches!(state, AccountState::NeedsOwner(why) if why.contains("again"))).await;
     }
 
+    async fn an_app_that_gets_too_many_events_is_in_trouble_for_a_while(town) {
+        let (irc, slack) = (town.irc("irc", Server::Plain).await, town.slack("acme").await);
+        town.tube("irc #ops", "acme general").await;
+        irc.is_joined("#ops").await;
+        slack.drops_events(0);
+        fares(town, "acme", |state| matches!(state, AccountState::Trouble(_))).await;
+        irc.says("bob", "#ops", "hi").await;
+        slack.hears("general", "bob", "hi").await;
+        fares(town, "acme", |state| *state == AccountState::Ok).await;
+    }
+
     async fn a_message_that_can_never_be_posted_is_told_of_and_holds_nobody_up(town) {
         let (irc, slack) = (town.irc("irc", Server::Plain).await, town.slack("acme").await);
         town.tube("irc #ops", "acme general").await;
@@ -193,5 +204,24 @@ async fn a_token_that_is_revoked_parks_the_lane_and_a_new_one_frees_it() {
     irc.hears("#ops", "<ann> back again").await;
     assert_eq!(slack.odd(), [""; 0]);
     town.settled().await;
+    town.law().await;
+}
+
+#[tokio::test]
+async fn a_private_channel_is_waited_for_until_the_bot_is_invited() {
+    let town = Town::of(Kind::Memory).await;
+    let (irc, slack) = (town.irc("irc", Server::Plain).await, town.slack("acme").await);
+    slack.private("plans", &["ann"]);
+    town.tube("irc #ops", "acme plans").await;
+    irc.says("bob", "#ops", "let us in").await;
+    slack.is_called("chat.postMessage", 1).await;
+    town.pass(Duration::ZERO).await;
+    assert!(matches!(state(&town, "acme").await, AccountState::NeedsOwner(why) if why.contains("/invite")));
+    slack.invites_bot("plans");
+    town.pass(Duration::from_secs(61)).await;
+    slack.hears("plans", "bob", "let us in").await;
+    town.settled().await;
+    assert_eq!(state(&town, "acme").await, AccountState::Ok);
+    assert_eq!(slack.odd(), [""; 0]);
     town.law().await;
 }

@@ -7,15 +7,20 @@ use std::time::Duration;
 use sameroom_engine::{Onboarding, Status};
 use sameroom_model::{AccountId, AccountState, OwnerId};
 use sameroom_platforms::Answer;
-use sameroom_tests::worlds::slack::{Consent, Slack};
+use sameroom_tests::worlds::slack::{Consent, Ear, Slack};
 use sameroom_tests::worlds::{Kind, Server, Town};
 
-fn back(town: &Town) -> String {
+pub(crate) fn back(town: &Town) -> String {
     format!("http://{}/oauth/return", town.address)
 }
 
 /// The operator gives an app's credentials, as its page shows them; gives the app's account, and the page to visit.
 async fn adds_app(town: &Town, slack: &Slack) -> (AccountId, Onboarding) {
+    adds_app_by(town, slack, Ear::Hooks).await
+}
+
+/// Likewise, by either way.
+pub(crate) async fn adds_app_by(town: &Town, slack: &Slack, ear: Ear) -> (AccountId, Onboarding) {
     let owner = OwnerId::from("operator");
     let begun = town.engine.start_onboarding(&owner, "slack", None, &back(town)).await.unwrap();
     assert!(matches!(&begun.status, Status::Ask(form) if form.fields.iter().any(|field| field.name == "client_id")));
@@ -23,7 +28,10 @@ async fn adds_app(town: &Town, slack: &Slack) -> (AccountId, Onboarding) {
     let fields: BTreeMap<String, String> = [
         ("client_id", keys.client_id),
         ("client_secret", keys.client_secret),
-        ("signing_secret", keys.signing_secret),
+        match ear {
+            Ear::Hooks => ("signing_secret", keys.signing_secret),
+            Ear::Socket => ("app_token", keys.app_token),
+        },
         ("endpoint", slack.api()),
     ]
     .map(|(name, value)| (name.to_owned(), value))
@@ -32,7 +40,10 @@ async fn adds_app(town: &Town, slack: &Slack) -> (AccountId, Onboarding) {
     let app = asked.app.clone().expect("the app was added");
     // They paste both addresses into the app's settings.
     slack.redirects_to(&back(town));
-    slack.set_request_url(&town.hooks(&app)).await.unwrap();
+    slack.socket_mode(ear == Ear::Socket);
+    if ear == Ear::Hooks {
+        slack.set_request_url(&town.hooks(&app)).await.unwrap();
+    }
     (app, asked)
 }
 
@@ -44,7 +55,7 @@ fn page(onboarding: &Onboarding) -> String {
 }
 
 /// Somebody of a workspace allows the app there; gives the account.
-async fn allows(town: &Town, slack: &Slack, who: &str, begun: &Onboarding) -> AccountId {
+pub(crate) async fn allows(town: &Town, slack: &Slack, who: &str, begun: &Onboarding) -> AccountId {
     slack.person(who);
     let target = slack.visits(&page(begun), &Consent::Agrees(who.into())).unwrap();
     let answer = reqwest::get(target).await.unwrap();

@@ -134,13 +134,15 @@ impl Engine {
         Ok(())
     }
 
-    /// A delivery was taken: an account that was thought to need its owner does so no more. What failed may have been
-    /// one room's fault, or have been on its way when the owner signed in anew.
+    /// A delivery was taken: an account that was thought to be in trouble, or to need its owner, is well. What failed may
+    /// have been one room's fault, or have been on its way when the owner signed in anew.
     pub(crate) async fn well(&self, account: &AccountId) {
         // What was taken is taken, whatever becomes of this.
         let Ok(Some(open)) = self.open(account).await else { return };
-        if open.platform.about().capabilities.carrier == Carrier::Http
-            && matches!(open.opened.account.state, AccountState::NeedsOwner(_))
+        if open.opened.account.state != AccountState::Ok
+            && open.platform.about().capabilities.carrier == Carrier::Http
+            // A held connection tells of its account by itself.
+            && open.platform.session(&open.opened, 0).is_none()
         {
             let _ = self.set_state(account, AccountState::Ok).await;
         }
