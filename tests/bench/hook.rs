@@ -45,7 +45,7 @@ impl Sink {
         Self { port, got, arrived, stamps }
     }
 
-    async fn wait_for(&self, count: usize) {
+    pub(crate) async fn wait_for(&self, count: usize) {
         let all = async {
             while self.got.load(Ordering::Relaxed) < count {
                 self.arrived.notified().await;
@@ -89,7 +89,7 @@ fn word_in(body: &[u8]) -> Option<String> {
 }
 
 /// Reads one HTTP message with a content-length, and returns its body.
-async fn read_message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
+pub(crate) async fn read_message(stream: &mut TcpStream, buffer: &mut Vec<u8>) -> Option<Vec<u8>> {
     loop {
         if let Some(end) = buffer.windows(4).position(|w| w == b"\r\n\r\n") {
             let head = std::str::from_utf8(&buffer[..end]).ok()?.to_ascii_lowercase();
@@ -314,7 +314,7 @@ pub(crate) async fn slow_beside_fast(report: &mut Report) {
     }
 }
 
-fn millis(sorted: &[Duration], quantile: f64) -> f64 {
+pub(crate) fn millis(sorted: &[Duration], quantile: f64) -> f64 {
     let index = ((sorted.len() as f64 * quantile) as usize).min(sorted.len().saturating_sub(1));
     sorted.get(index).copied().unwrap_or_default().as_secs_f64() * 1e3
 }

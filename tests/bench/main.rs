@@ -7,7 +7,9 @@
 
 mod hook;
 mod irc;
+mod lists;
 mod probe;
+mod slack;
 
 use std::time::Duration;
 
@@ -37,6 +39,12 @@ fn main() {
         }
         if wanted("irc") {
             irc::run(&mut report).await;
+        }
+        if wanted("slack") {
+            slack::run(&mut report).await;
+        }
+        if wanted("api") {
+            lists::run(&mut report).await;
         }
     });
     report.print();

@@ -15,7 +15,7 @@ pub(crate) struct Program {
     pub(crate) ready_after: Duration,
     /// That line.
     pub(crate) ready: Value,
-    _data: tempfile::TempDir,
+    data: tempfile::TempDir,
 }
 
 impl Program {
@@ -35,12 +35,22 @@ impl Program {
         let line = lines.next_line().await.expect("readable").expect("the program says that it is ready");
         let ready_after = started.elapsed();
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Self { child, ready_after, ready: serde_json::from_str(&line).expect("JSON"), _data: data }
+        Self { child, ready_after, ready: serde_json::from_str(&line).expect("JSON"), data }
     }
 
     /// `host:port` that it listens on.
     pub(crate) fn address(&self) -> String {
         self.ready["url"].as_str().expect("a URL").trim_start_matches("http://").to_owned()
+    }
+
+    /// An API key of the operator's, with that scope.
+    pub(crate) async fn key(&self, scope: &str) -> String {
+        let mut command = Command::new(binary());
+        command.args(["keys", "add", "--name", "bench", "--scope", scope, "--json", "--data"]).arg(self.data.path());
+        let made = command.output().await.expect("the binary runs");
+        assert!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+        let made: Value = serde_json::from_slice(&made.stdout).expect("JSON");
+        made["token"].as_str().expect("a token").to_owned()
     }
 
     /// CPU time that it has used.

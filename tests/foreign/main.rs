@@ -11,4 +11,5 @@ mod graph;
 mod people;
 mod scene;
 mod servers;
+mod slack;
 mod talk;

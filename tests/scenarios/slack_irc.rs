@@ -156,6 +156,8 @@ stories! {
         irc.is_joined("#ops").await;
         slack.renames("plans", "ann", "plots");
         irc.hears("#ops", "#plans is now called #plots.").await;
+        slack.says("plots", "ann", &format!("welcome to <#{}>", slack.id_of("plots")));
+        irc.hears("#ops", "<ann> welcome to #plots").await;
         slack.archives("plots", "ann");
         irc.hears("#ops", "#plots on acme.slack.com can't be reached: The channel was archived.").await;
         slack.unarchives("plots", "ann");

@@ -1,6 +1,7 @@
 //! Slack at both ends: two workspaces, and two channels of one.
 
 use sameroom_tests::worlds::slack::Upload;
+use serde_json::json;
 
 stories! {
     async fn everything_crosses_between_two_workspaces(town) {
@@ -85,6 +86,22 @@ stories! {
         let zoe = beta.person("zoe");
         let copy = beta.hears_what("general", "ann's words", |said| said.who == "ann").await;
         assert_eq!(copy.text, format!("hello <@{zoe}>, and @\u{200b}channel"));
+        assert_eq!((acme.odd(), beta.odd()), (vec![], vec![]));
+    }
+
+    async fn people_are_shown_by_their_newest_name_and_picture(town) {
+        let (acme, beta) = (town.slack("acme").await, town.slack("beta").await);
+        town.tube("acme general", "beta general").await;
+        acme.changes_profile("ann", &json!({ "image": "https://example.org/ann.png" }));
+        acme.says("general", "ann", "one");
+        let ts = beta.hears("general", "ann", "one").await;
+        let picture = |ts: &str| beta.message("general", ts).unwrap()["icons"]["image_72"].clone();
+        assert_eq!(picture(&ts), "https://example.org/ann.png");
+        acme.changes_profile("ann", &json!({ "display_name": "Ann Lee", "image": "https://example.org/lee.png" }));
+        acme.settled().await;
+        acme.says("general", "ann", "two");
+        let ts = beta.hears("general", "Ann Lee", "two").await;
+        assert_eq!(picture(&ts), "https://example.org/lee.png");
         assert_eq!((acme.odd(), beta.odd()), (vec![], vec![]));
     }
 

@@ -5,7 +5,7 @@ use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use sameroom_model::{AccountState, Delivery, Job, Lane, Outcome, RoomRef, Sent};
+use sameroom_model::{AccountId, AccountState, Delivery, Job, Lane, Outcome, RoomRef, Sent};
 use sameroom_platforms::Carrier;
 
 use crate::attempt::{Begun, Verdict};
@@ -134,6 +134,20 @@ impl Engine {
         Ok(())
     }
 
+    /// A delivery was taken: an account that was thought to be in trouble, or to need its owner, is well. What failed may
+    /// have been one room's fault, or have been on its way when the owner signed in anew.
+    pub(crate) async fn well(&self, account: &AccountId) {
+        // What was taken is taken, whatever becomes of this.
+        let Ok(Some(open)) = self.open(account).await else { return };
+        if open.opened.account.state != AccountState::Ok
+            && open.platform.about().capabilities.carrier == Carrier::Http
+            // A held connection tells of its account by itself.
+            && open.platform.session(&open.opened, 0).is_none()
+        {
+            let _ = self.set_state(account, AccountState::Ok).await;
+        }
+    }
+
     /// `None`: the job can't be read.
     async fn begin_job(&self, job: &Leased, way: &mut Option<Way>) -> Result<Option<(Delivery, Begun)>, Unavailable> {
         let Some(mut delivery) = decode(job) else { return Ok(None) };
@@ -190,6 +204,7 @@ impl Engine {
         self.crossed(&delivery, job.accepted, &verdict);
         match verdict {
             Verdict::Done(copy) => {
+                self.well(&delivery.lane.to.account).await;
                 commit.writes = self.note_copy(&delivery, &copy);
                 commit.tally.push((Tally::Delivered, 1));
             }

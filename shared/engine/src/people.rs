@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::stream::{self, StreamExt};
 use sameroom_model::{
-    AccountId, Author, Block, Event, EventKind, Inline, MentionKind, Outcome, Text, Timestamp, UserKey,
+    AccountId, Author, Block, Event, EventKind, Inline, MentionKind, Outcome, RoomRef, Text, Timestamp, UserKey,
 };
 use sameroom_platforms::{Profile, Subject};
 use serde::{Deserialize, Serialize};
@@ -150,12 +150,21 @@ impl Engine {
                 if label.is_empty()
                     && let Some(subject) = subject(kind)
                 {
-                    let told = found.get(&subject).map(|profile| profile.name.clone());
-                    *label = told.unwrap_or_else(|| key_of(&subject).to_owned());
+                    let told = found.get(&subject).map(|profile| profile.name.as_str());
+                    let told = told.unwrap_or_else(|| key_of(&subject));
+                    // A room's name has its sign, a mention gets it where it is shown.
+                    let sign = if matches!(subject, Subject::Room(_)) { "#" } else { "" };
+                    told.strip_prefix(sign).unwrap_or(told).clone_into(label);
                 }
             });
         }
         Ok(true)
+    }
+
+    /// What a room is called, and where it is, where its platform tells that.
+    pub(crate) async fn known_room(&self, at: &RoomRef) -> Result<Option<Profile>, Unavailable> {
+        let subject = Subject::Room(at.key.clone());
+        Ok(self.profiles(&at.account, vec![subject.clone()]).await?.remove(&subject))
     }
 
     /// What those keys stand for: from memory, from the store, from the platform.

@@ -288,6 +288,7 @@ impl Run<'_> {
             Commit { done: vec![receipt], tally: vec![(Tally::Relayed, 1), (Tally::Owed, 1)], ..Commit::default() };
         match verdict {
             Verdict::Done(copy) => {
+                engine.well(&delivery.lane.to.account).await;
                 commit.writes = engine.note_copy(&delivery, &copy);
                 commit.tally.push((Tally::Delivered, 1));
             }

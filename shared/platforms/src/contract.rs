@@ -239,7 +239,7 @@ pub enum Subject {
     Group(String),
 }
 
-/// What a key stands for.
+/// What a key stands for. Of a room: the name as [`RoomDraft::name`] has it, and as team its site.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     /// The name shown to people.

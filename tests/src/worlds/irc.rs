@@ -155,6 +155,22 @@ impl Irc {
         .await;
     }
 
+    /// Waits until a channel hears a line by us, not heard before, that holds these words.
+    pub async fn hears_what(&self, channel: &str, words: &str) -> String {
+        let look = || {
+            let mut state = self.state();
+            let Channel { heard, asked_for, .. } = state.channels.get_mut(channel)?;
+            let ours = |said: &str| said.starts_with("bridge: ") && plain(said).contains(words);
+            let at = heard.iter().enumerate().position(|(at, said)| ours(said) && !asked_for.contains(&at))?;
+            asked_for.insert(at);
+            Some(plain(&heard[at])["bridge: ".len()..].to_owned())
+        };
+        until(&self.shared.stirred, look, || {
+            format!("{channel} to hear something with `{words}`; it heard{}", lines(self.heard(channel)))
+        })
+        .await
+    }
+
     /// All that a channel heard, `who: words`, zero-width characters left out.
     pub fn heard(&self, channel: &str) -> Vec<String> {
         self.state()

@@ -165,7 +165,10 @@ impl Town {
         if !known {
             let id = AccountId::from(sameroom_web::LOCAL_ACCOUNT);
             self.engine.add_account_as(id.clone(), &OPERATOR.into(), &draft.account).await.unwrap();
-            self.worlds.lock().unwrap().insert("local".into(), World { account: id, site: "Sameroom".into(), slack: None });
+            self.worlds
+                .lock()
+                .unwrap()
+                .insert("local".into(), World { account: id, site: "Sameroom".into(), slack: None });
         }
         let room = self.room(&format!("local {name}")).await;
         LocalRoom::new(self, room)

@@ -134,6 +134,7 @@ impl Engine {
         if let Some(room) = self.room(at).await? {
             return Ok(room);
         }
+        let known = self.known_room(at).await?.unwrap_or_default();
         // It is where the account's other rooms are.
         let partition = keys::account(&at.account).partition;
         let sibling = self.inner.store.query(&partition, keys::ROOM, None, 1).await?.into_iter().next();
@@ -146,8 +147,8 @@ impl Engine {
         };
         let draft = RoomDraft {
             key: at.key.clone(),
-            name: at.key.to_string(),
-            site: site.unwrap_or_else(|| at.account.to_string()),
+            name: if known.name.is_empty() { at.key.to_string() } else { known.name },
+            site: site.or(known.team).unwrap_or_else(|| at.account.to_string()),
             settings: serde_json::Value::Null,
         };
         self.add_room(&at.account, &draft).await

@@ -2,7 +2,7 @@
 //! and who came or went. Our own posts are dropped here. Must not know envelopes.
 
 use sameroom_model::{
-    Access, Attachment, Author, Block, Event, EventKind, Inline, MembershipChange, Message, Text, Timestamp,
+    Access, Attachment, Author, Block, Event, EventKind, Inline, MembershipChange, MentionKind, Message, Text, Timestamp,
 };
 use sameroom_text::names;
 use serde_json::Value;
@@ -14,6 +14,8 @@ use crate::Rejected;
 
 /// The type of the metadata of our own posts.
 pub(super) const OURS: &str = "sameroom_relay";
+/// What we are called everywhere.
+const NAME: &str = "sameroom";
 /// The longest name, in graphemes.
 pub(super) const NAME_MAX: usize = 80;
 
@@ -66,7 +68,7 @@ fn posted(heard: &Heard<'_>, message: &Msg) -> Result<Option<Event>, Rejected> {
     if is_own(heard, message) {
         return Ok(None);
     }
-    let read = read(message)?;
+    let read = read(heard, message)?;
     if read.body.is_empty() && read.attachments.is_empty() {
         return Ok(None);
     }
@@ -95,8 +97,8 @@ fn changed(heard: &Heard<'_>, event: &Msg) -> Result<Option<Event>, Rejected> {
     let before = event.previous_message.as_deref();
     let edited = |message: &Msg| message.edited.as_ref().and_then(|edited| edited.ts.clone()).filter(|ts| is_ts(ts));
     let by_hand = edited(message).filter(|mark| before.and_then(edited).as_ref() != Some(mark));
-    let read = read(message)?;
-    let anew = by_hand.is_some() || before.is_none_or(|before| text::read(before) != read.body);
+    let read = read(heard, message)?;
+    let anew = by_hand.is_some() || before.is_none_or(|before| words(heard, before) != read.body);
     if !anew || (read.body.is_empty() && read.attachments.is_empty()) {
         return Ok(None);
     }
@@ -161,10 +163,10 @@ fn is_own(heard: &Heard<'_>, message: &Msg) -> bool {
         || message.metadata.as_ref().is_some_and(|metadata| metadata.event_type.as_deref() == Some(OURS))
 }
 
-fn read(message: &Msg) -> Result<Message, Rejected> {
+fn read(heard: &Heard<'_>, message: &Msg) -> Result<Message, Rejected> {
     let ts = message.ts.as_deref().filter(|ts| is_ts(ts)).ok_or_else(|| missing("ts"))?;
     let thread = message.thread_ts.as_deref().filter(|root| is_ts(root) && *root != ts);
-    let mut body = text::read(message);
+    let mut body = words(heard, message);
     let mut attachments = Vec::new();
     for file in message.files.iter().flatten() {
         match attachment(file) {
@@ -182,6 +184,18 @@ fn read(message: &Msg) -> Result<Message, Rejected> {
         thread: thread.map(Into::into),
         ..Message::new(ts, if body.is_empty() { Text::default() } else { body })
     })
+}
+
+/// The words of a message. Our bot goes by our name, whatever it is called there: who mentions it speaks to us, and
+/// nobody has to be asked who that is.
+fn words(heard: &Heard<'_>, message: &Msg) -> Text {
+    let mut body = text::read(message);
+    text::mentions(&mut body.blocks, &|mention| {
+        if matches!(&mention.kind, MentionKind::User(key) if heard.is_our_user(key.as_str())) {
+            NAME.clone_into(&mut mention.label);
+        }
+    });
+    body
 }
 
 /// A file, or a link to where it can be seen. `None`: there is nothing to point to.

@@ -135,12 +135,12 @@ impl Platform for Slack {
 
     fn looked_up(
         &self,
-        _account: &Opened,
+        account: &Opened,
         what: &Subject,
         response: &Response<Bytes>,
         now: Timestamp,
     ) -> Result<Profile, Outcome> {
-        people::looked_up(what, response, now)
+        people::looked_up(account, what, response, now)
     }
 
     fn download(&self, account: &Opened, file: &Attachment) -> Option<Request<Bytes>> {

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::api::Api;
 use super::errors::judge;
 use super::messages::{NAME_MAX, picture};
+use super::rooms;
 use super::wire::{Person, is_id};
 use crate::{Profile, Subject};
 
@@ -25,7 +26,12 @@ pub(super) fn look_up(account: &Opened, what: &Subject) -> Option<Request<Bytes>
     api.form(method, &[(field, key)]).ok()
 }
 
-pub(super) fn looked_up(what: &Subject, response: &Response<Bytes>, now: Timestamp) -> Result<Profile, Outcome> {
+pub(super) fn looked_up(
+    account: &Opened,
+    what: &Subject,
+    response: &Response<Bytes>,
+    now: Timestamp,
+) -> Result<Profile, Outcome> {
     let answer = judge(response, now).map_err(super::errors::Fault::outcome)?;
     let unnamed = || Outcome::refused("Slack tells no name for it");
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
@@ -41,7 +47,9 @@ pub(super) fn looked_up(what: &Subject, response: &Response<Bytes>, now: Timesta
         }
         Subject::Room(_) => {
             let channel = answer.get("channel").ok_or_else(unnamed)?;
-            Profile { name: clean(&text(channel, "name")), ..Profile::default() }
+            let name = clean(&text(channel, "name"));
+            let name = if name.is_empty() { name } else { format!("#{name}") };
+            Profile { name, team: Some(rooms::site(account)), ..Profile::default() }
         }
         Subject::Group(key) => {
             let groups = answer.get("usergroups").and_then(Value::as_array).ok_or_else(unnamed)?;

@@ -74,7 +74,7 @@ pub(super) fn entered(response: &Response<Bytes>, now: Timestamp) -> Outcome {
 pub(super) const NO_JOIN: &str = "method_not_supported_for_channel_type";
 
 /// Where rooms are, for people: the workspace's name.
-fn site(account: &Opened) -> String {
+pub(super) fn site(account: &Opened) -> String {
     let name = Settings::of(account).team.filter(|team| !team.is_empty());
     name.unwrap_or_else(|| account.account.identity.name.clone())
 }

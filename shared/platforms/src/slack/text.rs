@@ -161,7 +161,8 @@ fn written(text: &Text, own: bool) -> String {
     if own { words.replace("<@S", "<!subteam^S") } else { words }
 }
 
-fn mentions(blocks: &mut [Block], change: &dyn Fn(&mut Mention)) {
+/// Changes every mention in a text.
+pub(super) fn mentions(blocks: &mut [Block], change: &dyn Fn(&mut Mention)) {
     for block in blocks {
         match block {
             Block::Paragraph(inner) => in_inlines(inner, change),

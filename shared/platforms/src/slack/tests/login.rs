@@ -214,7 +214,7 @@ fn keys_are_looked_up() {
             json!({ "bot": { "name": "CI", "icons": { "image_72": "https://a.example/b.png" } } }),
             "CI",
         ),
-        (Subject::Room("C1".into()), "conversations.info channel=C1", json!({ "channel": { "name": "ops" } }), "ops"),
+        (Subject::Room("C1".into()), "conversations.info channel=C1", json!({ "channel": { "name": "ops" } }), "#ops"),
         (
             Subject::Group("S1".to_owned()),
             "usergroups.list include_disabled=true",

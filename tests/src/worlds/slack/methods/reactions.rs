@@ -46,6 +46,23 @@ fn item(call: &Call<'_>) -> Result<(Id, String, String), Refusal> {
     Ok((channel.id.clone(), ts, name))
 }
 
+/// Names that Slack has (<https://github.com/iamcal/emoji-data>) and that gemoji, which the others are looked up in, has
+/// not.
+const SLACKS: [&str; 12] = [
+    "hugging_face",
+    "thinking_face",
+    "face_with_rolling_eyes",
+    "robot_face",
+    "face_with_thermometer",
+    "the_horns",
+    "white_frowning_face",
+    "first_place_medal",
+    "second_place_medal",
+    "third_place_medal",
+    "face_vomiting",
+    "face_palm",
+];
+
 /// Whether there is an emoji of that name: one of the workspace's, or a standard one, perhaps with a skin tone.
 fn known(state: &State, team: &str, name: &str) -> bool {
     let (plain, tone) = name.split_once("::").map_or((name, None), |(plain, tone)| (plain, Some(tone)));
@@ -53,5 +70,7 @@ fn known(state: &State, team: &str, name: &str) -> bool {
         matches!(tone.strip_prefix("skin-tone-"), Some("2" | "3" | "4" | "5" | "6"))
             && emojis::get_by_shortcode(plain).is_some_and(|emoji| emoji.skin_tones().is_some())
     });
-    toned && (state.teams[team].emoji.contains_key(plain) || emojis::get_by_shortcode(plain).is_some())
+    let flag = plain.strip_prefix("flag-").is_some_and(|country| country.len() == 2);
+    let standard = flag || SLACKS.contains(&plain) || emojis::get_by_shortcode(plain).is_some();
+    toned && (standard || state.teams[team].emoji.contains_key(plain))
 }
