@@ -20,6 +20,8 @@ const PAGES_MAX: usize = 100;
 const ROOMS_MAX: usize = 50_000;
 /// How many rows are written or read at once.
 const CHUNK: usize = 500;
+/// How long the first listing of an account is waited for.
+const FIRST_MAX: Duration = Duration::from_secs(3);
 /// A listing that is older is refreshed when somebody searches.
 const STALE_MS: i64 = 10 * 60_000;
 /// For how long a listing in memory is used: others may have refreshed it.
@@ -305,7 +307,8 @@ impl Engine {
         Ok(listing)
     }
 
-    /// Refreshes a listing in the background, if it is old and nobody does so already.
+    /// Refreshes a listing in the background, if it is old and nobody does so already. One that was never made is
+    /// waited for a little: whoever has just added an account looks for its rooms next.
     async fn refresh_behind(&self, account: &AccountId) -> Result<(), Unavailable> {
         let Some(open) = self.open(account).await? else { return Ok(()) };
         if open.platform.list(&open.opened, None).is_none() {
@@ -320,7 +323,7 @@ impl Engine {
             return Ok(());
         }
         let (engine, account) = (self.clone(), account.clone());
-        tokio::spawn(async move {
+        let under_way = tokio::spawn(async move {
             if let Err(e) = engine.refresh(&account).await {
                 tracing::info!(%account, error = %e, "an account's rooms could not be listed anew");
             }
@@ -328,6 +331,10 @@ impl Engine {
                 busy.remove(&account);
             }
         });
+        if at.is_none() {
+            // What is not there by then is there at the next look.
+            let _ = tokio::time::timeout(FIRST_MAX, under_way).await;
+        }
         Ok(())
     }
 

@@ -114,6 +114,16 @@ async fn a_room_is_added_by_name_or_key_listed_or_not() {
     }
 }
 
+/// Somebody added an account, looked for its rooms at once, and was told that there are none.
+#[tokio::test]
+async fn the_first_search_after_an_account_was_added_finds_its_rooms() {
+    let bench = Bench::new();
+    let account = account(&bench).await;
+    bench.answers(pages);
+    let found = bench.engine.search_rooms(&"ann".into(), "general", Some(&account), 10).await.unwrap();
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
 #[tokio::test]
 async fn rooms_of_one_name_are_told_apart_by_key() {
     let bench = Bench::new();
