@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use sameroom_model::{AccountState, RoomRef};
+use sameroom_model::{AccountState, MadeBy, OwnerId, RoomRef};
 use sameroom_tests::worlds::slack::{Ear, Mood, Order};
 use sameroom_tests::worlds::{Kind, Server, Town};
 
@@ -208,18 +208,28 @@ async fn a_token_that_is_revoked_parks_the_lane_and_a_new_one_frees_it() {
 }
 
 #[tokio::test]
-async fn a_private_channel_is_waited_for_until_the_bot_is_invited() {
+async fn a_private_channel_is_connected_once_the_bot_is_invited_and_waited_for_when_it_was_removed() {
     let town = Town::of(Kind::Memory).await;
     let (irc, slack) = (town.irc("irc", Server::Plain).await, town.slack("acme").await);
     slack.private("plans", &["ann"]);
+    let (ops, plans) = (town.room("irc #ops").await, town.room("acme plans").await);
+    let owner = OwnerId::from("operator");
+    let refused = town.engine.connect([&owner, &owner], [&ops, &plans], MadeBy::Operator).await.unwrap_err();
+    assert!(refused.to_string().contains("/invite"), "{refused}");
+    slack.invites_bot("plans");
     town.tube("irc #ops", "acme plans").await;
-    irc.says("bob", "#ops", "let us in").await;
-    slack.is_called("chat.postMessage", 1).await;
+    irc.says("bob", "#ops", "in").await;
+    slack.hears("plans", "bob", "in").await;
+    slack.removes_bot("plans");
+    slack.settled().await;
+    let posts = slack.calls("chat.postMessage").len();
+    irc.says("bob", "#ops", "out").await;
+    slack.is_called("chat.postMessage", posts + 1).await;
     town.pass(Duration::ZERO).await;
     assert!(matches!(state(&town, "acme").await, AccountState::NeedsOwner(why) if why.contains("/invite")));
     slack.invites_bot("plans");
     town.pass(Duration::from_secs(61)).await;
-    slack.hears("plans", "bob", "let us in").await;
+    slack.hears("plans", "bob", "out").await;
     town.settled().await;
     assert_eq!(state(&town, "acme").await, AccountState::Ok);
     assert_eq!(slack.odd(), [""; 0]);

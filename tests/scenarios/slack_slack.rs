@@ -96,12 +96,12 @@ stories! {
         acme.says("general", "ann", "one");
         let ts = beta.hears("general", "ann", "one").await;
         let picture = |ts: &str| beta.message("general", ts).unwrap()["icons"]["image_72"].clone();
-        assert_eq!(picture(&ts), "https://example.org/ann.png");
+        assert_eq!(picture(&ts), "https://example.org/ann.png?size=192");
         acme.changes_profile("ann", &json!({ "display_name": "Ann Lee", "image": "https://example.org/lee.png" }));
         acme.settled().await;
         acme.says("general", "ann", "two");
         let ts = beta.hears("general", "Ann Lee", "two").await;
-        assert_eq!(picture(&ts), "https://example.org/lee.png");
+        assert_eq!(picture(&ts), "https://example.org/lee.png?size=192");
         assert_eq!((acme.odd(), beta.odd()), (vec![], vec![]));
     }
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use sameroom_tests::worlds::{Outage, Server};
 use sameroom_tests::worlds::slack::{Disconnect, Ear};
+use sameroom_tests::worlds::{Outage, Server};
 
 use crate::slack_login::{adds_app_by, allows, back};
 
