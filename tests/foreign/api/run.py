@@ -1,0 +1,176 @@
+"""Schemathesis against the API of the real binary, on an empty data folder, in a network of its own.
+
+run.py BINARY LOGS [ARGUMENT OF SCHEMATHESIS...], run by the Python that has Schemathesis; run.py --possible tells by its
+exit status whether there can be such a network.
+
+The network holds nothing but loopback: what is sent are made-up requests, and some of them name servers elsewhere, which
+must not be asked.
+"""
+
+import contextlib
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+import xml.etree.ElementTree as xml
+
+HERE = pathlib.Path(__file__).resolve().parent
+ALONE = "SAMEROOM_API_ALONE"
+SEED = "1"
+# The port is free: nobody else is in this network.
+URL = "http://127.0.0.1:8787"
+API = f"{URL}/api/v1"
+# Limits are tested elsewhere; here they would only be in the way.
+SETTINGS = "[api]\nper_minute = 1000000\nburst = 1000000\n"
+
+
+def alone(possible):
+    """Starts this again in a network of its own; or only says whether it could be."""
+    enter = ["unshare", "--net"] if os.getuid() == 0 else ["unshare", "--net", "--map-root-user"]
+    up = 'ip link set lo up && exec "$@"'
+    if possible:
+        sys.exit(subprocess.run([*enter, "sh", "-c", up, "sh", "true"], capture_output=True).returncode)
+    again = [*enter, "sh", "-c", up, "sh", sys.executable, "-W", "ignore", __file__, *sys.argv[1:]]
+    os.environ[ALONE] = "1"
+    os.execvp(again[0], again)
+
+
+class Server:
+    """The binary, serving a folder, and a key for it."""
+
+    def __init__(self, binary, folder, log):
+        self.binary, self.folder = binary, folder
+        (folder / "sameroom.toml").write_text(SETTINGS)
+        # Nothing of the machine's own settings counts.
+        self.env = {name: value for name, value in os.environ.items() if not name.startswith("SAMEROOM_")}
+        with open(log, "w") as out:
+            # Whoever stops the script stops the server: it is in the same session.
+            command = [binary, "--data", str(folder), "--listen", URL.removeprefix("http://")]
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=self.env)
+        self.wait()
+
+    def wait(self):
+        for _ in range(300):
+            if self.process.poll() is not None:
+                raise SystemExit(f"error: the server ended with {self.process.returncode}")
+            with contextlib.suppress(OSError):
+                return urllib.request.urlopen(f"{API}/openapi.json", timeout=5).read()
+            time.sleep(0.1)
+        raise SystemExit("error: the server does not answer")
+
+    def key(self, name):
+        command = [self.binary, "--data", str(self.folder), "keys", "add", "--name", name, "--scope", "admin"]
+        made = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60, env=self.env)
+        return made.stdout.strip()
+
+    def stop(self):
+        """The exit status: 0 unless it was gone already."""
+        self.process.terminate()
+        try:
+            return self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            return self.process.wait()
+
+
+class Client:
+    def __init__(self, key):
+        self.key = key
+
+    def ask(self, method, path, body=None):
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(API + path, data, headers, method=method)
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or "null")
+
+    def post(self, path, body):
+        return self.ask("POST", path, body)
+
+
+def seed(me):
+    """Some of everything, so that requests meet something. Their ids, by the paths that take them."""
+    rooms = [me.post("/rooms", {"url": f"local:{name}"})["id"] for name in ("one", "two", "three", "four")]
+    tube = me.post("/tubes", {"rooms": rooms[:2]})["id"]
+    portal = me.post("/portals", {"room": rooms[0], "label": "open", "approval": True})
+    token = portal["url"].rsplit("/", 1)[1]
+    me.post(f"/invitations/{token}/accept", {"room": rooms[2]})
+    owner = me.post("/owners", {"name": "Ada", "email": "ada@sameroom.example"})["id"]
+    theirs = me.post(f"/owners/{owner}/keys", {"name": "theirs", "scopes": ["admin"]})["key"]["id"]
+    mine = me.post("/keys", {"name": "read", "scopes": ["read"]})["key"]["id"]
+    begun = [me.post("/accounts", {"platform": name})["id"] for name in ("irc", "slack", "webhook")]
+    portal = portal["portal"]["id"]
+    return {
+        "rooms": rooms,
+        "tubes": [tube],
+        "portals": [portal],
+        "guests": [guest["id"] for guest in me.ask("GET", f"/portals/{portal}/guests")["items"]],
+        "invitations": [token],
+        "owners": ["operator", owner],
+        "keys": [mine, theirs],
+        "accounts": [account["id"] for account in me.ask("GET", "/accounts")["items"]],
+        "onboardings": begun,
+    }
+
+
+def settings(ids, folder):
+    """The settings of Schemathesis, with the ids that there are."""
+    lines = ["[dictionaries]"]
+    lines += [f"{name} = {{ values = {json.dumps(values)} }}" for name, values in ids.items()]
+    path = folder / "schemathesis.toml"
+    path.write_text((HERE / "schemathesis.toml").read_text() + "\n" + "\n".join(lines) + "\n")
+    return path
+
+
+def told(report):
+    """One line for each operation, as cargo's tests say it, so that tests/run counts them. How many failed."""
+    passed = failed = 0
+    for case in xml.parse(report).iter("testcase"):
+        bad = case.find("failure") is not None or case.find("error") is not None
+        passed, failed = passed + (not bad), failed + bad
+        print(f"test {case.get('name')} ... {'FAILED' if bad else 'ok'}")
+    return passed, failed
+
+
+def main():
+    if ALONE not in os.environ:
+        alone(sys.argv[1:] == ["--possible"])
+    binary, logs, *more = sys.argv[1:]
+    logs = pathlib.Path(logs)
+    report, log = logs / "api.xml", logs / "api-server.log"
+    report.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix="sameroom-api-") as folder:
+        folder = pathlib.Path(folder)
+        server = Server(binary, folder, log)
+        try:
+            key, spare = server.key("fuzz"), server.key("after")
+            config = settings(seed(Client(key)), folder)
+            command = [str(pathlib.Path(sys.executable).parent / "schemathesis"), "--config-file", str(config)]
+            command += ["run", f"{API}/openapi.json", "--header", f"Authorization: Bearer {key}", "--seed", SEED]
+            command += ["--no-color", "--report", "junit", "--report-junit-path", str(report), *more]
+            status = subprocess.run(command, cwd=folder, stdin=subprocess.DEVNULL).returncode
+            # It still lives, and still knows the key that it was asked with: else half of it would have been 401s.
+            after = [Client(one).ask("GET", "/tubes?limit=1") is not None for one in (key, spare)]
+        finally:
+            stopped = server.stop()
+    passed, failed = told(report) if report.exists() else (0, 1)
+    if status and not failed:
+        print(f"error: schemathesis ended with {status}")
+        failed += 1
+    panics = re.findall(r".*panicked at.*", log.read_text())
+    for line in panics:
+        print(line)
+    calm = not panics and stopped == 0 and all(after)
+    print(f"test the server lives on, and ends as it is told to ... {'ok' if calm else 'FAILED'}")
+    passed, failed = passed + calm, failed + (not calm)
+    print(f"test result: {'FAILED' if failed else 'ok'}. {passed} passed; {failed} failed; 0 ignored")
+    sys.exit(failed > 0)
+
+
+main()
