@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -59,7 +60,6 @@ class Server:
         # Nothing of the machine's own settings counts.
         self.env = {name: value for name, value in os.environ.items() if not name.startswith("SAMEROOM_")}
         with open(log, "w") as out:
-            # Whoever stops the script stops the server: it is in the same session.
             command = [binary, "--data", str(folder), "--listen", URL.removeprefix("http://")]
             self.process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=self.env)
         self.wait()
@@ -133,12 +133,12 @@ def seed(me):
     }
 
 
-def settings(ids, folder):
-    """The settings of Schemathesis, with the ids that there are."""
-    lines = ["[dictionaries]"]
-    lines += [f"{name} = {{ values = {json.dumps(values)} }}" for name, values in ids.items()]
+def settings(key, things, folder):
+    """The settings of Schemathesis, with the key, and with what there is."""
+    header = f'headers = {{ Authorization = "Bearer {key}" }}'
+    lines = [f"{name} = {{ values = {json.dumps(values)} }}" for name, values in things.items()]
     path = folder / "schemathesis.toml"
-    path.write_text((HERE / "schemathesis.toml").read_text() + "\n" + "\n".join(lines) + "\n")
+    path.write_text("\n".join([header, (HERE / "schemathesis.toml").read_text(), "[dictionaries]", *lines, ""]))
     return path
 
 
@@ -160,12 +160,12 @@ def strangers(document):
                     yield f"{method.upper()} {path} answers {status} to {'a wrong key' if headers else 'no key'}"
 
 
-def fuzz(name, arguments, key, config, logs):
+def fuzz(name, arguments, config, logs):
     """One run of Schemathesis: what passed, what failed."""
     report = logs / f"api-{name.replace(' ', '-')}.xml"
     report.unlink(missing_ok=True)
     command = [str(pathlib.Path(sys.executable).parent / "schemathesis"), "--config-file", str(config)]
-    command += ["run", f"{API}/openapi.json", "--header", f"Authorization: Bearer {key}", "--seed", SEED]
+    command += ["run", f"{API}/openapi.json", "--seed", SEED]
     command += ["--no-color", "--report", "junit", "--report-junit-path", str(report), *arguments]
     status = subprocess.run(command, cwd=config.parent, stdin=subprocess.DEVNULL).returncode
     passed, failed = [], []
@@ -184,6 +184,8 @@ def main():
     logs = pathlib.Path(logs)
     log = logs / "api-server.log"
     passed, failed = [], []
+    # Whoever ends the script has the server ended, too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
 
     def check(name, good):
         (passed if good else failed).append(name)
@@ -197,9 +199,9 @@ def main():
             refused = list(strangers(me.ask("GET", "/openapi.json")))
             print(*refused, sep="\n")
             check("nothing without a valid key", not refused)
-            config = settings(seed(me), folder)
+            config = settings(key, seed(me), folder)
             for name, arguments in PASSES.items():
-                good, bad = fuzz(name, arguments + more, key, config, logs)
+                good, bad = fuzz(name, arguments + more, config, logs)
                 passed += good
                 failed += bad
                 # Else what follows would be 401s.
