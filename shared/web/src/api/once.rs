@@ -19,7 +19,7 @@ const HEADER: HeaderName = HeaderName::from_static("idempotency-key");
 /// Says that an answer is the first one's.
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 /// The longest key.
-const LEN_MAX: usize = 255;
+pub(crate) const LEN_MAX: usize = 255;
 /// Headers that are kept with an answer.
 const KEPT: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
 

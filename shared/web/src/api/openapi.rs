@@ -13,7 +13,7 @@ use super::problem::{Document, FieldError};
 use super::routes::{
     accounts, deliveries, events, invitations, keys, map, onboardings, owners, platforms, portals, rooms, tubes,
 };
-use super::{PREFIX, SECURITY};
+use super::{PREFIX, SECURITY, once};
 use crate::{App, page};
 
 /// Requests and answers as they were, by `METHOD path`. Written by the test that plays them.
@@ -162,13 +162,13 @@ fn add_problems(operation: &mut Value, method: &str, path: &str) {
 }
 
 fn add_headers(operation: &mut Value, method: &str, path: &str) {
-    let mut add = |name: &str, description: &str| {
+    let mut add = |name: &str, description: &str, schema: Value| {
         let parameter = json!({
             "name": name,
             "in": "header",
             "required": false,
             "description": description,
-            "schema": { "type": "string" },
+            "schema": schema,
         });
         match operation.get_mut("parameters").and_then(Value::as_array_mut) {
             Some(parameters) => parameters.push(parameter),
@@ -176,11 +176,19 @@ fn add_headers(operation: &mut Value, method: &str, path: &str) {
         }
     };
     if method == "POST" {
-        add("Idempotency-Key", "Sent again with the same key and body it is done once. A random UUID does well.");
+        let about = "Sent again with the same key and body it is done once. A random UUID does well.";
+        let schema = json!({
+            "type": "string",
+            "minLength": 1,
+            "maxLength": once::LEN_MAX,
+            "pattern": "^[ -~]*[!#-~][ -~]*$",
+        });
+        add("Idempotency-Key", about, schema);
     }
     let onboarding = path.starts_with("/onboardings");
     if (matches!(method, "PATCH" | "DELETE") && !onboarding) || path.ends_with("/move") || path.ends_with("/rotate") {
-        add("If-Match", "The ETag of the version that you read: the change is refused if there is another by now.");
+        let about = "The ETag of the version that you read: the change is refused if there is another by now.";
+        add("If-Match", about, json!({ "type": "string", "pattern": r#"^(\*|(W/)?"[ !#-~]*")$"# }));
     }
 }
 

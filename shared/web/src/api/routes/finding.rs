@@ -60,7 +60,7 @@ pub(crate) async fn add(app: &App, owner: &OwnerId, account: &AccountId, typed: 
     let before: HashSet<RoomRef> = app.engine.rooms(account).await?.into_iter().map(|room| room.at).collect();
     let room = app.engine.add_listed_room(owner, account, typed).await.map_err(|e| problem(e, "/room"))?;
     let is_new = !before.contains(&room.at);
-    Ok((room, is_new))
+    Ok((listened(&app.engine, room).await?, is_new))
 }
 
 /// Adds a room by its URL, and its account with it. Whether the room is new.
@@ -83,7 +83,8 @@ pub(crate) async fn add_by_url(app: &App, owner: &OwnerId, text: &str) -> Result
     let account = app.engine.add_account(owner, &account).await?;
     let at = RoomRef::new(account.id.clone(), room.key.clone());
     let is_new = app.engine.room(&at).await?.is_none();
-    Ok((app.engine.add_room(&account.id, &room).await?, is_new))
+    let room = app.engine.add_room(&account.id, &room).await?;
+    Ok((listened(&app.engine, room).await?, is_new))
 }
 
 /// Adds a room that lives here. Named without its token it is the owner's room of that name, or a new one.
@@ -115,6 +116,16 @@ async fn add_hosted(
     let at = RoomRef::new(account.clone(), room.key.clone());
     let is_new = !known.iter().any(|known| known.at == at);
     Ok((app.engine.add_room(&account, &room).await?, is_new))
+}
+
+/// A room that was asked for by itself is one to be in before the first Tube, so that people there can connect it by a
+/// command.
+async fn listened(engine: &Engine, room: Kept) -> Result<Kept, Problem> {
+    if room.listen {
+        return Ok(room);
+    }
+    // Removed in between: then what was added is what there is to show.
+    Ok(engine.listen(&room.at, true).await?.unwrap_or(room))
 }
 
 fn new_token(engine: &Engine) -> Result<String, Problem> {

@@ -64,7 +64,7 @@ pub(crate) struct ApiKeyWithToken {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewApiKey {
     /// What to call it.
-    #[schema(min_length = 1, max_length = 80)]
+    #[schema(min_length = 1, max_length = 80, pattern = r"\S")]
     name: String,
     /// What it may be used for: one scope at least.
     #[schema(min_items = 1)]

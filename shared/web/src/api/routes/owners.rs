@@ -24,7 +24,7 @@ use crate::api::problem::{Kind, Problem};
 use crate::api::shapes::nullable;
 use crate::api::{PREFIX, location};
 
-/// The longest name, in characters, and the longest address.
+/// The longest name, and the longest address, in characters.
 const NAME_MAX: usize = 80;
 const EMAIL_MAX: usize = 254;
 
@@ -47,11 +47,11 @@ pub(crate) struct Owner {
 #[serde(deny_unknown_fields)]
 pub(crate) struct NewOwner {
     /// The name shown to people.
-    #[schema(min_length = 1, max_length = 80)]
+    #[schema(min_length = 1, max_length = 80, pattern = r"\S")]
     name: String,
     /// Where mail about trouble goes.
     #[serde(default)]
-    #[schema(max_length = 254)]
+    #[schema(max_length = 254, pattern = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$")]
     email: Option<String>,
 }
 
@@ -63,11 +63,11 @@ pub(crate) struct NewOwner {
 pub(crate) struct ChangedOwner {
     /// The name shown to people.
     #[serde(default)]
-    #[schema(min_length = 1, max_length = 80)]
+    #[schema(min_length = 1, max_length = 80, pattern = r"\S")]
     name: Option<String>,
     /// Where mail about trouble goes; `null` takes it away.
     #[serde(default, deserialize_with = "nullable")]
-    #[schema(value_type = Option<String>, max_length = 254)]
+    #[schema(value_type = Option<String>, max_length = 254, pattern = r"^[^@\s\u0000-\u001f\u007f-\u009f]+@[^@\s\u0000-\u001f\u007f-\u009f]+$")]
     email: Option<Option<String>>,
 }
 
@@ -212,7 +212,7 @@ fn checked_name(name: &str) -> Result<&str, Problem> {
 }
 
 fn checked_email(email: &str) -> Result<&str, Problem> {
-    let sane = email.len() <= EMAIL_MAX
+    let sane = email.chars().count() <= EMAIL_MAX
         && email.split_once('@').is_some_and(|(who, site)| !who.is_empty() && !site.is_empty() && !site.contains('@'))
         && !email.chars().any(|c| c.is_control() || c.is_whitespace());
     if sane {

@@ -128,7 +128,8 @@ async fn list_rooms(
 
 /// Add a room
 ///
-/// So that Tubes and Portals can be made for it. Adding it again brings its name up to date, and answers 200.
+/// So that Tubes and Portals can be made for it. We are in it from then on, also without a Tube, so that people there can
+/// give commands, until it is removed. Adding it again brings its name up to date, and answers 200.
 #[utoipa::path(
     post,
     path = "/rooms",

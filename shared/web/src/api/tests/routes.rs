@@ -222,6 +222,30 @@ async fn t26_a_url_of_a_callers_reads_nothing_of_this_machine() {
 }
 
 #[tokio::test]
+async fn a_room_that_was_added_is_one_to_be_in_until_it_is_removed() {
+    let world = World::new().await;
+    let added = world.admin("POST", "/rooms", Some(json!({ "url": "ircs://irc.example/#tea" }))).await;
+    assert_eq!(added.status.as_u16(), 201, "{}", added.text);
+    let (id, account) = (added.json()["id"].clone(), added.json()["account"].clone());
+    let account = sameroom_model::AccountId::from(account.as_str().unwrap());
+    // Before its first Tube, so that people there can make that by a command.
+    assert_eq!(world.engine.joined(&account).await.unwrap().len(), 1);
+    world.admin("POST", "/rooms", Some(json!({ "url": "ircs://irc.example/#tea" }))).await;
+    assert_eq!(world.engine.joined(&account).await.unwrap().len(), 1);
+    world.admin("DELETE", &format!("/rooms/{}", id.as_str().unwrap()), None).await;
+    assert!(world.engine.joined(&account).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_mail_address_has_as_many_characters_as_the_document_says() {
+    let world = World::new().await;
+    // Characters, not bytes.
+    let email = |n: usize| json!({ "name": "Ada", "email": format!("{}@example.org", "ä".repeat(n)) });
+    assert_eq!(world.admin("POST", "/owners", Some(email(242))).await.status.as_u16(), 201);
+    world.admin("POST", "/owners", Some(email(243))).await.is_problem(422, "invalid");
+}
+
+#[tokio::test]
 async fn an_address_says_which_methods_it_takes() {
     let (world, routes) = all().await;
     for route in &routes {
