@@ -316,7 +316,7 @@ impl Engine {
         }
         let at = rows::load::<Timestamp>(&*self.inner.store, &keys::listed(account)).await?;
         let now = self.inner.clock.now().as_millisecond();
-        if at.is_some_and(|at| now - at.value.as_millisecond() < STALE_MS) {
+        if at.as_ref().is_some_and(|at| now - at.value.as_millisecond() < STALE_MS) {
             return Ok(());
         }
         if !self.inner.listings.busy.lock().is_ok_and(|mut busy| busy.insert(account.clone())) {
