@@ -74,10 +74,12 @@ pub(crate) async fn run(
 
 fn key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
     let Some(value) = headers.get(HEADER) else { return Ok(None) };
-    let key = value.to_str().ok().map(|key| key.trim().trim_matches('"')).filter(|key| !key.is_empty());
+    let plain = |text: &&str| text.len() <= LEN_MAX && text.bytes().all(|b| (b' '..=b'~').contains(&b));
+    // A string of RFC 9651 has quotes round it, and is the same key without.
+    let key = value.to_str().ok().filter(plain).map(|key| key.trim_matches([' ', '"'])).filter(|key| !key.is_empty());
     match key {
-        Some(key) if key.len() <= LEN_MAX => Ok(Some(key.to_owned())),
-        _ => {
+        Some(key) => Ok(Some(key.to_owned())),
+        None => {
             let detail = format!("An Idempotency-Key has 1 to {LEN_MAX} ASCII characters; a random UUID does well.");
             Err(Problem::parameter("Idempotency-Key", detail))
         }

@@ -188,7 +188,8 @@ fn add_headers(operation: &mut Value, method: &str, path: &str) {
     let onboarding = path.starts_with("/onboardings");
     if (matches!(method, "PATCH" | "DELETE") && !onboarding) || path.ends_with("/move") || path.ends_with("/rotate") {
         let about = "The ETag of the version that you read: the change is refused if there is another by now.";
-        add("If-Match", about, json!({ "type": "string", "pattern": r#"^(\*|(W/)?"[ !#-~]*")$"# }));
+        let pattern = r#"^(\*|(W/)?"[ !#-~]*")$"#;
+        add("If-Match", about, json!({ "type": "string", "minLength": 1, "pattern": pattern }));
     }
 }
 

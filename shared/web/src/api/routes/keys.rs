@@ -67,7 +67,7 @@ pub(crate) struct NewApiKey {
     #[schema(min_length = 1, max_length = 80, pattern = r"\S")]
     name: String,
     /// What it may be used for: one scope at least.
-    #[schema(min_items = 1)]
+    #[schema(value_type = Vec<Scope>, min_items = 1)]
     scopes: BTreeSet<Scope>,
     /// When it ends by itself.
     #[serde(default)]

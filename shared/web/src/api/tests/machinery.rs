@@ -30,7 +30,10 @@ async fn a_post_sent_again_is_done_once_and_answered_alike_even_after_a_restart(
     assert_ne!(once(&world, "a2", "k").await.text, first.text, "another key is another request");
     once(&world, "a1", "other").await.is_problem(422, "key-reused");
     assert_eq!(world.admin("GET", "/keys", None).await.json()["items"].as_array().unwrap().len(), 3);
-    once(&world, &"x".repeat(256), "k").await.is_problem(400, "malformed");
+    for no in [&"x".repeat(256), "", "\"\"", "\" \"", "a\tb", "ä"] {
+        once(&world, no, "k").await.is_problem(400, "malformed");
+    }
+    assert_eq!(once(&world, "\"a1\"", "k").await.text, first.text, "quotes are no part of it");
     world.clock.advance(Duration::from_hours(25));
     assert_ne!(once(&world, "a1", "k").await.text, first.text, "a day later it is new");
 }
