@@ -158,7 +158,7 @@ stories! {
         let general = slack.id_of("general");
         let body = serde_json::json!({ "type": "event_callback", "team_id": slack.team_id(), "event_id": "Ev1", "event":
             { "type": "message", "channel": general, "user": "U1", "text": "forged", "ts": "1700000000.000100" } }).to_string();
-        let client = reqwest::Client::new();
+        let client = reqwest::Client::builder().build().expect("a client can be made");
         for (stamp, signature) in [(None, None), (Some("1"), Some("v0=00")), (Some("99999999999"), Some("v0="))] {
             let mut request = client.post(&url).header("content-type", "application/json").body(body.clone());
             if let (Some(stamp), Some(signature)) = (stamp, signature) {

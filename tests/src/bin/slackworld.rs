@@ -2,6 +2,7 @@
 //! then reads commands from standard input, one JSON array a line (`["says", "general", "ann", "hi"]`), and answers each
 //! with one line of JSON, `{"error": …}` where it can't. Ends when its input does.
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a program for tests")]
+#![allow(clippy::unit_arg, reason = "a line a command, and what it does")]
 
 use std::time::Duration;
 

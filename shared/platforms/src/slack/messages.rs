@@ -173,7 +173,7 @@ fn read(heard: &Heard<'_>, message: &Msg) -> Result<Message, Rejected> {
             Some(attachment) => attachments.push(attachment),
             None if file.mode.as_deref() == Some("tombstone") => {}
             None => {
-                body.blocks.push(Block::Paragraph(vec![Inline::Text("(a file that can't be read here)".to_owned())]))
+                body.blocks.push(Block::Paragraph(vec![Inline::Text("(a file that can't be read here)".to_owned())]));
             }
         }
     }

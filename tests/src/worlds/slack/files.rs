@@ -11,9 +11,12 @@ use super::server::{Answer, header, multipart};
 
 const LOGIN: &str = "<!DOCTYPE html><html><head><title>Sign in | Slack</title></head><body>Sign in</body></html>";
 
+/// Answers a request for a path, and notes what is odd in it.
+type Serve = fn(&mut State, &str, &HeaderMap, &[u8], &mut Vec<String>) -> Answer;
+
 /// A request for anything that is neither the Web API nor the page of OAuth.
 pub(super) async fn serve(shared: &Shared, verb: &Method, path: &str, headers: &HeaderMap, body: &[u8]) -> Answer {
-    let (name, run): (_, fn(&mut State, &str, &HeaderMap, &[u8], &mut Vec<String>) -> Answer) = match path {
+    let (name, run): (_, Serve) = match path {
         _ if path.starts_with("/upload/v1/") && verb == Method::POST => ("upload", upload),
         _ if path.starts_with("/files-pri/") && verb == Method::GET => ("download", download),
         _ if path.starts_with("/avatars/") => return Answer::new(200, "image/png", PIXEL),
