@@ -2,7 +2,8 @@
 //! and who came or went. Our own posts are dropped here. Must not know envelopes.
 
 use sameroom_model::{
-    Access, Attachment, Author, Block, Event, EventKind, Inline, MembershipChange, MentionKind, Message, Text, Timestamp,
+    Access, Attachment, Author, Block, Event, EventKind, Inline, MembershipChange, MentionKind, Message, Text,
+    Timestamp,
 };
 use sameroom_text::names;
 use serde_json::Value;

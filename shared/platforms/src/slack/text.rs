@@ -146,9 +146,7 @@ fn prepare(text: &mut Text, own: bool) {
         let replaced = match &mention.kind {
             MentionKind::Group(key) if own && is_id(key, &['S']) => MentionKind::User(key.as_str().into()),
             // A key that is nobody's here must not be written as one.
-            MentionKind::User(key) if !is_id(key.as_str(), &['U', 'W']) => {
-                MentionKind::Group(key.as_str().to_owned())
-            }
+            MentionKind::User(key) if !is_id(key.as_str(), &['U', 'W']) => MentionKind::Group(key.as_str().to_owned()),
             _ => return,
         };
         mention.kind = replaced;
