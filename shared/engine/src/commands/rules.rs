@@ -59,9 +59,9 @@ mod tests {
     fn those_who_are_named_may_and_programs_never() {
         let (ann, bob) = (Author::new("U1", "ann"), Author::new("U2", "bob"));
         let bot = Author { bot: true, ..Author::new("U1", "ann") };
-        let some = Who::Users(vec!["U1".to_owned(), "slack-1/U2".to_owned()]);
-        assert!(some.allows("slack-1", Some(&ann)) && some.allows("slack-1", Some(&bob)));
-        assert!(!some.allows("slack-2", Some(&bob)) && !some.allows("slack-1", Some(&bot)));
+        let some = Who::Users(vec!["U1".to_owned(), "chat-1/U2".to_owned()]);
+        assert!(some.allows("chat-1", Some(&ann)) && some.allows("chat-1", Some(&bob)));
+        assert!(!some.allows("chat-2", Some(&bob)) && !some.allows("chat-1", Some(&bot)));
         assert!(Who::Anyone.allows("x", Some(&bob)) && !Who::Anyone.allows("x", None));
         assert!(!Who::Nobody.allows("x", Some(&ann)));
     }
