@@ -25,9 +25,9 @@ stories! {
             if after.is_none() { break; }
         }
         assert_eq!(all, [operator(), eve.id.clone()]);
-        let change = OwnerChange { name: Some("Eva".into()), email: Some(None) };
+        let change = OwnerChange { name: Some("Eva".into()), mail: Some(None) };
         let changed = town.engine.change_owner(&eve.id, &change, Some(eve.version)).await.unwrap().done().unwrap();
-        assert_eq!((changed.name.as_str(), changed.email), ("Eva", None));
+        assert_eq!((changed.name.as_str(), changed.mail), ("Eva", None));
         assert_eq!(town.engine.change_owner(&eve.id, &change, Some(eve.version)).await.unwrap(), Changed::Stale);
         assert_eq!(town.engine.change_owner(&"nobody".into(), &change, None).await.unwrap(), Changed::Gone);
         assert!(town.engine.owner(&"nobody".into()).await.unwrap().is_none());

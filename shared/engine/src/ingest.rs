@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
-use sameroom_model::{Account, AccountId, AccountState, Event, Identity, Job, Opened, OwnerId, Place, Sealed, Secrets};
+use sameroom_model::{Account, AccountId, Event, Job, Opened, OwnerId, Secrets};
 use sameroom_platforms::{Carrier, Rejected};
 use serde_json::json;
 
 use crate::accounts::Open;
+use crate::files::stranger;
 use crate::hosted::Refusal;
 use crate::ports::{Commit, CommitError, NewJob, QueueName, Unavailable, Write};
 use crate::tenants::Heard;
@@ -237,18 +238,7 @@ fn slowness(lag: Duration) -> Duration {
 fn decoy(account: &AccountId) -> Opened {
     let secret = keys::digest(&["decoy", account.as_str()]);
     Opened {
-        account: Account {
-            id: account.clone(),
-            owner: OwnerId::from("nobody"),
-            platform: String::new(),
-            endpoint: String::new(),
-            identity: Identity::default(),
-            settings: serde_json::Value::Null,
-            secrets: Sealed::default(),
-            state: AccountState::Ok,
-            place: Place::Alone,
-            unknown: serde_json::Map::new(),
-        },
+        account: Account { id: account.clone(), ..stranger(OwnerId::from("nobody"), "") },
         secrets: [("secret", secret)].into_iter().collect::<Secrets>(),
     }
 }

@@ -17,18 +17,18 @@ pub struct OwnerChange {
     /// The name.
     pub name: Option<String>,
     /// The address; `Some(None)` takes it away.
-    pub email: Option<Option<String>>,
+    pub mail: Option<Option<String>>,
 }
 
 impl Engine {
     /// Adds an owner.
-    pub async fn add_owner(&self, name: &str, email: Option<&str>) -> Result<Owner, Unavailable> {
+    pub async fn add_owner(&self, name: &str, mail: Option<&str>) -> Result<Owner, Unavailable> {
         loop {
             let id = OwnerId::new(format!("owner-{}", self.random_id()?));
             let now = self.inner.clock.now();
             let name = names::clean(name, NAME_MAX);
-            let email = email.map(ToOwned::to_owned);
-            let owner = Owner { id, name, email, made_at: now, version: version(now, 0) };
+            let mail = mail.map(ToOwned::to_owned);
+            let owner = Owner { id, name, mail, made_at: now, version: version(now, 0) };
             let writes = vec![rows::put(keys::owner_row(&owner.id), &owner, None, When::Absent)];
             match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
                 Ok(_) => return Ok(owner),
@@ -73,8 +73,8 @@ impl Engine {
             if let Some(name) = &change.name {
                 owner.name = names::clean(name, NAME_MAX);
             }
-            if let Some(email) = &change.email {
-                owner.email.clone_from(email);
+            if let Some(mail) = &change.mail {
+                owner.mail.clone_from(mail);
             }
             owner.version = version(self.inner.clock.now(), owner.version);
             let when = row.map_or(When::Absent, When::Version);
@@ -99,7 +99,7 @@ impl Engine {
         let operator = || {
             let name = "Operator".to_owned();
             let made_at = Timestamp::UNIX_EPOCH;
-            (Owner { id: id.clone(), name, email: None, made_at, version: 0 }, None)
+            (Owner { id: id.clone(), name, mail: None, made_at, version: 0 }, None)
         };
         Ok(known.or_else(|| (id.as_str() == Owner::OPERATOR).then(operator)))
     }

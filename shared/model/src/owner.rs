@@ -14,8 +14,8 @@ pub struct Owner {
     /// The name shown to people.
     pub name: String,
     /// Where mail about trouble goes.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub email: Option<String>,
+    #[serde(rename = "email", default, skip_serializing_if = "Option::is_none")]
+    pub mail: Option<String>,
     /// When they were added.
     pub made_at: Timestamp,
     /// Grows with every change.

@@ -1,3 +1,5 @@
+//! Files from servers that behave, and from those that do not: redirects, sizes, secrets that must stay where they are.
+
 use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 

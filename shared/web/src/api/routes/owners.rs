@@ -159,7 +159,7 @@ async fn change_owner(
     if let Some(Some(email)) = &body.email {
         checked_email(email)?;
     }
-    let change = OwnerChange { name, email: body.email };
+    let change = OwnerChange { name, mail: body.email };
     changed(app.engine.change_owner(&id, &change, expected.version()).await?, "owner").map(show)
 }
 
@@ -228,6 +228,6 @@ fn show(owner: model::Owner) -> Response {
 
 impl From<model::Owner> for Owner {
     fn from(owner: model::Owner) -> Self {
-        Self { id: owner.id.to_string(), name: owner.name, email: owner.email, made_at: owner.made_at }
+        Self { id: owner.id.to_string(), name: owner.name, email: owner.mail, made_at: owner.made_at }
     }
 }
