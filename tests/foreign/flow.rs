@@ -167,6 +167,8 @@ async fn f36_who_is_kicked_comes_back_once() {
     let mut pair = Pair::meet().await;
     let began = Instant::now();
     pair.ada.raw(&format!("KICK #one {BOT} :out")).await;
+    // Two people on two servers: said before the kick came through, the line would have crossed at once.
+    pair.ada.sees("kick", |event| event["nick"] == BOT, SOON).await;
     pair.ivo.says("#two", "Anybody there?").await;
     pair.ada.meets(BOT).await;
     let back = began.elapsed();
