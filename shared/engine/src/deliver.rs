@@ -9,6 +9,7 @@ use sameroom_model::{AccountId, AccountState, Delivery, Job, Lane, Outcome, Room
 use sameroom_platforms::Carrier;
 
 use crate::attempt::{Begun, Verdict};
+use crate::closed::Fault;
 use crate::commands::pong;
 use crate::link::{LaneRow, Way};
 use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Tally, Unavailable, When, Write};
@@ -121,21 +122,8 @@ impl Engine {
             .collect())
     }
 
-    /// Tells that a delivery can't be made until its owner mends something.
-    pub(crate) async fn parked(&self, delivery: &Delivery, why: &str) -> Result<(), Unavailable> {
-        let account = &delivery.lane.to.account;
-        let Some(open) = self.open(account).await? else { return Ok(()) };
-        // A held connection tells of its account by itself; here it may be one room of many.
-        if open.platform.about().capabilities.carrier == Carrier::Http
-            && self.set_state(account, AccountState::NeedsOwner(why.to_owned())).await?
-        {
-            tracing::warn!(%account, why, "an account needs its owner; its lanes are parked");
-        }
-        Ok(())
-    }
-
     /// A delivery was taken: an account that was thought to be in trouble, or to need its owner, is well. What failed may
-    /// have been one room's fault, or have been on its way when the owner signed in anew.
+    /// have been on its way when the owner signed in anew.
     pub(crate) async fn well(&self, account: &AccountId) {
         // What was taken is taken, whatever becomes of this.
         let Ok(Some(open)) = self.open(account).await else { return };
@@ -201,7 +189,8 @@ impl Engine {
     async fn settle_one(&self, job: Leased, delivery: Delivery, verdict: Verdict) -> Result<Option<Wait>, Unavailable> {
         let mut commit = Commit { done: vec![job.receipt], ..Commit::default() };
         let pong = pong(&delivery, &verdict);
-        self.crossed(&delivery, job.accepted, &verdict);
+        self.crossed(&delivery, job.accepted, &verdict).await;
+        let mut expired = false;
         match verdict {
             Verdict::Done(copy) => {
                 self.well(&delivery.lane.to.account).await;
@@ -216,13 +205,14 @@ impl Engine {
             Verdict::Parked(_) | Verdict::Failed(_) => match self.wait_for(&job, &delivery, verdict).await? {
                 Ok(wait) => return Ok(Some(wait)),
                 Err(why) => {
-                    self.gave_up(&delivery, job.accepted, &why);
+                    self.gave_up(&delivery, job.accepted, &why).await;
                     commit.writes.push(self.failure(&delivery, &why).await?);
                     commit.tally.push((Tally::Expired, 1));
+                    expired = true;
                 }
             },
         }
-        self.finish(&delivery.lane, commit).await?;
+        self.finish(&delivery.lane, commit, expired).await?;
         if let Some(told) = pong {
             self.pong(&delivery, &told).await;
         }
@@ -237,21 +227,19 @@ impl Engine {
         verdict: Verdict,
     ) -> Result<Result<Wait, String>, Unavailable> {
         let age = self.age(job.accepted);
-        let owners = matches!(verdict, Verdict::Failed(_));
         let (after, why, sent, parked) = match verdict {
-            Verdict::Failed(Outcome::Retry { after, why, sent }) => (after, why, sent, false),
-            Verdict::Failed(Outcome::Disconnected { why }) | Verdict::Parked(why) => (None, why, Sent::No, true),
+            Verdict::Failed(Outcome::Retry { after, why, sent }) => (after, why, sent, None),
+            Verdict::Failed(Outcome::RoomClosed { why }) => (None, why, Sent::No, Some(Fault::Room)),
+            Verdict::Failed(Outcome::Disconnected { why }) => (None, why, Sent::No, Some(Fault::Account)),
+            Verdict::Parked(why) => (None, why, Sent::No, Some(Fault::Rules)),
             _ => return Ok(Err("it was over".to_owned())),
         };
         let config = &self.inner.config;
         let Some(planned) = retry::wait(config, delivery.id.as_str(), job.attempt, age, after, sent) else {
             return Ok(Err(format!("given up after {} hours: {why}", config.keep.as_secs() / 3600)));
         };
-        if parked {
-            // What our own rules hold back is no fault of the account's.
-            if owners {
-                self.parked(delivery, &why).await?;
-            }
+        if let Some(fault) = parked {
+            self.parked(&delivery.lane, fault, &why).await?;
             self.park(&delivery.lane, &why).await?;
             return Ok(Ok(Wait { after: PARKED, maybe: job.maybe, counts: false }));
         }
@@ -275,14 +263,14 @@ impl Engine {
         }
     }
 
-    /// Commits the end of a delivery, with one less waiting in its lane.
-    async fn finish(&self, lane: &Lane, commit: Commit) -> Result<(), Unavailable> {
+    /// Commits the end of a delivery, with one less waiting in its lane. `expired`: what holds the lane up still does.
+    async fn finish(&self, lane: &Lane, commit: Commit, expired: bool) -> Result<(), Unavailable> {
         loop {
             let mut commit = commit.clone();
             let mut idle = false;
             if let Some(kept) = self.lane_row(lane).await? {
                 idle = kept.value.pending <= 1;
-                commit.writes.push(lower(lane, &kept));
+                commit.writes.push(lower(lane, &kept, expired));
             }
             match self.inner.store.commit(commit).await {
                 // The last word is said in the room: it may be left now. See [`Engine::joined`].
@@ -315,7 +303,7 @@ impl Engine {
             ..Commit::default()
         };
         match keys::lane_of(group) {
-            Some(lane) => self.finish(&lane, commit).await,
+            Some(lane) => self.finish(&lane, commit, false).await,
             None => self.commit_always(commit).await,
         }
     }
@@ -329,7 +317,7 @@ impl Engine {
             tally: vec![(Tally::Dead, 1)],
             ..Commit::default()
         };
-        self.finish(&delivery.lane, commit).await
+        self.finish(&delivery.lane, commit, false).await
     }
 
     pub(crate) async fn lane_row(&self, lane: &Lane) -> Result<Option<rows::Kept<LaneRow>>, Unavailable> {
@@ -337,11 +325,12 @@ impl Engine {
     }
 }
 
-fn lower(lane: &Lane, kept: &rows::Kept<LaneRow>) -> Write {
+fn lower(lane: &Lane, kept: &rows::Kept<LaneRow>, expired: bool) -> Write {
     let key = keys::lane(lane);
     let when = When::Version(kept.version);
     match kept.value.pending.saturating_sub(1) {
         0 => Write::Delete { key, when },
+        pending if expired => rows::put(key, &LaneRow { pending, ..kept.value.clone() }, None, when),
         // Something was delivered, so nothing holds the lane up any more.
         pending => rows::put(key, &LaneRow { pending, ..LaneRow::default() }, None, when),
     }

@@ -194,7 +194,7 @@ fn public_channels_are_joined_and_private_ones_need_an_invitation() {
     let entered = |body: Value| Slack.entered(&account, &room, &answer(&body), now());
     assert_eq!(entered(json!({ "ok": true, "warning": "already_in_channel" })), Outcome::done());
     assert_eq!(entered(json!({ "ok": false, "error": "method_not_supported_for_channel_type" })), Outcome::done());
-    let Outcome::Disconnected { why } = entered(json!({ "ok": false, "error": "channel_not_found" })) else { panic!() };
+    let Outcome::RoomClosed { why } = entered(json!({ "ok": false, "error": "channel_not_found" })) else { panic!() };
     assert!(why.contains("/invite"), "{why}");
 }
 
