@@ -192,8 +192,7 @@ async fn a_token_that_is_revoked_parks_the_lane_and_a_new_one_frees_it() {
     let again = slack.install();
     let account = town.pastes("acme", &slack, &again, Ear::Hooks).await;
     assert_eq!(account, town.account("acme"));
-    // A parked lane looks again once a minute.
-    town.pass(Duration::from_secs(61)).await;
+    // What waited goes on at once.
     slack.hears("general", "bob", "line 2").await;
     fares(&town, "acme", |state| *state == AccountState::Ok).await;
     town.settled().await;

@@ -55,7 +55,11 @@ impl Engine {
             }
             Availability::Open => Write::Delete { key, when: When::Always },
         };
-        self.commit_always(Commit { writes: vec![write], ..Commit::default() }).await
+        self.commit_always(Commit { writes: vec![write], ..Commit::default() }).await?;
+        if *told == Availability::Open {
+            self.room_is_mended(room);
+        }
+        Ok(())
     }
 
     /// Says in the room at a lane's beginning that the one at its end can't be reached, once: not where its platform told

@@ -100,7 +100,10 @@ impl Engine {
             (kept.value.parked, kept.value.held) = (None, false);
             let writes = vec![rows::put(key, &kept.value, None, When::Version(kept.version))];
             match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
-                Ok(_) => return Ok(true),
+                Ok(_) => {
+                    self.lane_is_mended(lane);
+                    return Ok(true);
+                }
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Unavailable(e)) => return Err(e),
             }

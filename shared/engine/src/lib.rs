@@ -6,6 +6,7 @@
 pub mod ports;
 
 mod accounts;
+mod alike;
 mod api_keys;
 mod ask;
 mod attempt;
@@ -54,6 +55,7 @@ mod tokens;
 mod tube_rows;
 mod tubes;
 mod views;
+mod waking;
 
 use std::sync::Arc;
 

@@ -234,6 +234,10 @@ impl Engine {
                 Ok(_) => {
                     self.changed();
                     self.wake(news);
+                    if line.tube.state == TubeState::Open && kept.value.state != TubeState::Open {
+                        // What is changed is changed, whatever becomes of this.
+                        let _ = self.tube_is_mended(&line.tube).await;
+                    }
                     return Ok(Changed::Done(line));
                 }
                 Err(CommitError::Conflict) => {}

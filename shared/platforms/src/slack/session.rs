@@ -259,7 +259,7 @@ impl SlackSession {
                 self.failed(&why, after, now);
             }
             Outcome::Refused { why } | Outcome::RoomClosed { why } | Outcome::Disconnected { why } => {
-                self.needs_owner(&why, now)
+                self.needs_owner(&why, now);
             }
             Outcome::Done { .. } => self.failed("Slack's answer could not be read", None, now),
         }
