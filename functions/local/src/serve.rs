@@ -90,7 +90,7 @@ async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Re
     let desk = Desk { runtime: runtime.clone(), url: Some(base.clone()) };
     let control = tokio::spawn(control::listen(desk, Socket::bind(&settings.data), stopping.clone()));
     let hint = scene.newcomer.then(try_next);
-    let options = sameroom_web::Options { hint, base: Some(base.clone()), limits: settings.limits };
+    let options = sameroom_web::Options { hint, base: Arc::new(base.clone().into()), limits: settings.limits, stream_for: None };
     let router = sameroom_web::router_with(runtime.engine.clone(), options);
     let commands = tokio::spawn(control::serve_api(&settings.data, router.clone(), stopping.clone()));
     let serving = tokio::spawn(server::run(listener, router, stopping.clone()));

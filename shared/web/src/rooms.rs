@@ -29,6 +29,8 @@ const ROOMS_MAX: usize = 4;
 const EXCERPT_MAX: usize = 80;
 /// How often a silent stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// After how long a page comes again whose stream ended.
+const AGAIN: Duration = Duration::from_secs(3);
 
 pub(crate) async fn page(State(app): State<App>, Path(tokens): Path<String>) -> Response {
     let mut rooms = Vec::new();
@@ -44,7 +46,7 @@ pub(crate) async fn page(State(app): State<App>, Path(tokens): Path<String>) -> 
 
 pub(crate) async fn events(State(app): State<App>, Path(token): Path<String>) -> Response {
     let room = at(&token);
-    match follow(app.engine, room).await {
+    match follow(app.engine, room, app.stream_for.is_some()).await {
         Ok(Some(stream)) => {
             let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
             // So that no proxy in between keeps what should be seen at once.
@@ -56,11 +58,12 @@ pub(crate) async fn events(State(app): State<App>, Path(token): Path<String>) ->
     }
 }
 
-/// The history first, then what comes. Following begins before the history is read, so that nothing falls in between;
+/// The history first, then what comes; where `ends`, the history alone, and the page comes again. Following begins before the history is read, so that nothing falls in between;
 /// the page replaces an entry that it has already.
 async fn follow(
     engine: Engine,
     room: RoomRef,
+    ends: bool,
 ) -> Result<Option<impl Stream<Item = Result<Told, Infallible>>>, Unavailable> {
     let Some(first) = boot(&engine, &room).await? else { return Ok(None) };
     let changes = engine.follow(&room);
@@ -68,7 +71,13 @@ async fn follow(
     let mut known: HashMap<MessageKey, (String, String)> = HashMap::new();
     let mut start = vec![Ok(Told::default().event("room").data(first.to_string()))];
     start.extend(history.iter().map(|entry| Ok(told(entry, &mut known))));
-    let live = stream::unfold((changes, known), |(mut changes, mut known)| async move {
+    if ends {
+        start.push(Ok(Told::default().retry(AGAIN)));
+    }
+    let live = stream::unfold((changes, known), move |(mut changes, mut known)| async move {
+        if ends {
+            return None;
+        }
         match changes.recv().await {
             Ok(entry) => {
                 let told = told(&entry, &mut known);
