@@ -194,11 +194,15 @@ impl Store for Memory {
         let mut state = self.lock();
         state.may_read()?;
         let mut census = Census { tally: state.tally.clone(), ..Census::default() };
-        for queue in [QueueName::Events, QueueName::Outbox] {
+        for queue in QueueName::ALL {
             let waiting = state.jobs.keys().filter(|(name, _, _)| *name == queue).count();
             census.waiting.insert(queue, waiting as u64);
         }
         Ok(census)
+    }
+
+    fn dedup_window(&self) -> Duration {
+        DEDUP_WINDOW
     }
 }
 

@@ -39,14 +39,16 @@ pub(crate) enum Verdict {
 impl Engine {
     /// Begins an attempt. For a carrier that holds connections this returns at once, so that several can be under way
     /// in order; for the others the attempt is over when this returns.
-    pub(crate) async fn begin(&self, delivery: &mut Delivery, maybe: bool) -> Result<Begun, Unavailable> {
+    /// `first`: no earlier attempt can have been made, so there is no copy to look for.
+    pub(crate) async fn begin(&self, delivery: &mut Delivery, maybe: bool, first: bool) -> Result<Begun, Unavailable> {
         let Some(open) = self.open(&delivery.lane.to.account).await? else {
             let why = format!("the account {} is gone; add it again", delivery.lane.to.account);
             return Ok(Begun::Over(Verdict::Failed(Outcome::refused(why))));
         };
         let capabilities = &open.platform.about().capabilities;
         let mut copy = Copy::default();
-        if matches!(delivery.action, Action::Post { .. })
+        if !first
+            && matches!(delivery.action, Action::Post { .. })
             && let Some(found) = self.copy(delivery).await?
         {
             if found.whole {

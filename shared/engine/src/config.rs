@@ -42,6 +42,9 @@ pub struct Config {
     pub mention_by_name: bool,
     /// What people in rooms may do by command.
     pub commands: CommandRules,
+    /// Whether connections are held by another process, which makes the deliveries that go by them: those go to
+    /// [`QueueName::Held`](crate::ports::QueueName::Held).
+    pub apart: bool,
     /// How long rooms have to answer a ping before those that have not are told.
     pub ping_wait: Duration,
 }
@@ -66,6 +69,7 @@ impl Default for Config {
             public_url: None,
             mention_by_name: true,
             commands: CommandRules::default(),
+            apart: false,
             ping_wait: Duration::from_secs(30),
         }
     }

@@ -10,8 +10,9 @@ use sameroom_platforms::Carrier;
 
 use crate::attempt::{Begun, Verdict};
 use crate::commands::pong;
-use crate::link::{LaneRow, Way};
-use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Tally, Unavailable, When, Write};
+use crate::lane::{LaneRow, mark};
+use crate::link::Way;
+use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Tally, Unavailable, When};
 use crate::relay::UNREADABLE;
 use crate::{Engine, keys, retry, rows};
 
@@ -163,7 +164,7 @@ impl Engine {
             None => *way.insert(self.way(&delivery.lane).await?),
         };
         let begun = match looked {
-            Way::Open => self.begin(&mut delivery, job.maybe).await?,
+            Way::Open => self.begin(&mut delivery, job.maybe, false).await?,
             Way::Paused => Begun::Over(Verdict::Parked(PAUSED.to_owned())),
             Way::Gone => Begun::Over(Verdict::Nothing),
         };
@@ -222,7 +223,7 @@ impl Engine {
                 }
             },
         }
-        self.finish(&delivery.lane, commit).await?;
+        self.finish(&delivery.lane, &mark(delivery.id.as_str(), job.accepted), commit).await?;
         if let Some(told) = pong {
             self.pong(&delivery, &told).await;
         }
@@ -276,13 +277,13 @@ impl Engine {
     }
 
     /// Commits the end of a delivery, with one less waiting in its lane.
-    async fn finish(&self, lane: &Lane, commit: Commit) -> Result<(), Unavailable> {
+    async fn finish(&self, lane: &Lane, job: &str, commit: Commit) -> Result<(), Unavailable> {
         loop {
             let mut commit = commit.clone();
             let mut idle = false;
             if let Some(kept) = self.lane_row(lane).await? {
                 idle = kept.value.pending <= 1;
-                commit.writes.push(lower(lane, &kept));
+                commit.writes.extend(self.leave(lane, kept, job));
             }
             match self.inner.store.commit(commit).await {
                 // The last word is said in the room: it may be left now. See [`Engine::joined`].
@@ -315,7 +316,7 @@ impl Engine {
             ..Commit::default()
         };
         match keys::lane_of(group) {
-            Some(lane) => self.finish(&lane, commit).await,
+            Some(lane) => self.finish(&lane, &mark("letter", job.accepted), commit).await,
             None => self.commit_always(commit).await,
         }
     }
@@ -329,21 +330,7 @@ impl Engine {
             tally: vec![(Tally::Dead, 1)],
             ..Commit::default()
         };
-        self.finish(&delivery.lane, commit).await
-    }
-
-    pub(crate) async fn lane_row(&self, lane: &Lane) -> Result<Option<rows::Kept<LaneRow>>, Unavailable> {
-        rows::load::<LaneRow>(&*self.inner.store, &keys::lane(lane)).await
-    }
-}
-
-fn lower(lane: &Lane, kept: &rows::Kept<LaneRow>) -> Write {
-    let key = keys::lane(lane);
-    let when = When::Version(kept.version);
-    match kept.value.pending.saturating_sub(1) {
-        0 => Write::Delete { key, when },
-        // Something was delivered, so nothing holds the lane up any more.
-        pending => rows::put(key, &LaneRow { pending, ..LaneRow::default() }, None, when),
+        self.finish(&delivery.lane, &mark(delivery.id.as_str(), job.accepted), commit).await
     }
 }
 

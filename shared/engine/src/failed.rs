@@ -8,9 +8,7 @@ use sameroom_model::{AccountId, Delivery, Job, OwnerId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::changes::ChangeKind;
-use crate::link::LaneRow;
 use crate::ports::{Commit, CommitError, Key, NewJob, QueueName, Tally, Unavailable, When, Write};
-use crate::relay::{outbox, raise};
 use crate::{Engine, keys, rows};
 
 /// A delivery that nobody took.
@@ -63,18 +61,14 @@ impl Engine {
         loop {
             let Some(kept) = rows::load::<Failed>(&*self.inner.store, &key).await? else { return Ok(false) };
             let delivery = &kept.value.delivery;
-            let lane = rows::load::<LaneRow>(&*self.inner.store, &keys::lane(&delivery.lane)).await?;
-            let commit = Commit {
-                writes: vec![
-                    Write::Delete { key: key.clone(), when: When::Version(kept.version) },
-                    raise(&delivery.lane, lane.as_ref(), |_| ()),
-                ],
-                sends: vec![outbox(delivery)],
-                tally: vec![(Tally::Owed, 1)],
-                ..Commit::default()
-            };
-            match self.inner.store.commit(commit).await {
-                Ok(_) => return Ok(true),
+            let mut job = self.outbox(delivery).await?;
+            // It may have been there a moment ago: this is another job.
+            job.dedup = job.dedup.map(|_| keys::digest(&[id, &kept.version.to_string()]));
+            let mut commit = Commit { tally: vec![(Tally::Owed, 1)], ..Commit::default() };
+            self.put(&delivery.lane, job, &mut commit, |_| ()).await?;
+            let gone = Write::Delete { key: key.clone(), when: When::Version(kept.version) };
+            match self.commit_replay(commit, gone).await {
+                Ok(()) => return Ok(true),
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Unavailable(e)) => return Err(e),
             }
@@ -113,9 +107,12 @@ impl Engine {
             Ok(webhook) => {
                 let heard = self.route(&open, webhook).await?;
                 let sends = heard.events.iter().map(crate::ingest::job).collect();
-                let writes = vec![Write::Delete { key, when: When::Always }];
-                self.commit_always(Commit { writes, sends, ..Commit::default() }).await?;
-                Ok(Ok(true))
+                let gone = Write::Delete { key, when: When::Always };
+                match self.commit_replay(Commit { sends, ..Commit::default() }, gone).await {
+                    Ok(()) => Ok(Ok(true)),
+                    Err(CommitError::Conflict) => Err(Unavailable::new("a commit without condition conflicted")),
+                    Err(CommitError::Unavailable(e)) => Err(e),
+                }
             }
         }
     }
@@ -135,27 +132,24 @@ impl Engine {
         let job = NewJob {
             queue,
             group: group.to_owned(),
-            dedup: None,
+            dedup: (!self.inner.store.whole()).then(|| keys::digest(&[&key.sort, &version.to_string()])),
             body,
             attempts: 0,
             maybe: true,
             delay: Duration::ZERO,
         };
         loop {
-            let mut commit = Commit {
-                writes: vec![Write::Delete { key: key.clone(), when: When::Version(version) }],
-                sends: vec![job.clone()],
-                ..Commit::default()
-            };
-            if queue == QueueName::Outbox {
+            let mut commit = Commit::default();
+            if queue != QueueName::Events {
                 commit.tally.push((Tally::Owed, 1));
-                if let Some(lane) = keys::lane_of(group) {
-                    let kept = rows::load::<LaneRow>(&*self.inner.store, &keys::lane(&lane)).await?;
-                    commit.writes.push(raise(&lane, kept.as_ref(), |_| ()));
-                }
             }
-            match self.inner.store.commit(commit).await {
-                Ok(_) => return Ok(Ok(true)),
+            match keys::lane_of(group) {
+                Some(lane) if queue != QueueName::Events => self.put(&lane, job.clone(), &mut commit, |_| ()).await?,
+                _ => commit.sends.push(job.clone()),
+            }
+            let gone = Write::Delete { key: key.clone(), when: When::Version(version) };
+            match self.commit_replay(commit, gone).await {
+                Ok(()) => return Ok(Ok(true)),
                 Err(CommitError::Conflict) if self.inner.store.get(&key).await?.is_none() => return Ok(Ok(false)),
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Unavailable(e)) => return Err(e),
@@ -173,7 +167,7 @@ impl Engine {
     ) -> Result<Write, Unavailable> {
         let account = match queue {
             QueueName::Events => keys::room_of(group).map(|room| room.account),
-            QueueName::Outbox => keys::lane_of(group).map(|lane| lane.to.account),
+            QueueName::Outbox | QueueName::Held => keys::lane_of(group).map(|lane| lane.to.account),
         };
         let known = match &account {
             Some(account) => self.account(account).await?,

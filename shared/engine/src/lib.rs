@@ -23,6 +23,7 @@ mod hosted;
 mod ingest;
 mod joining;
 pub mod keys;
+mod lane;
 mod link;
 mod map;
 mod mentions;

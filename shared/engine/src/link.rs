@@ -8,9 +8,9 @@ use sameroom_model::{
     TubeState,
 };
 use sameroom_platforms::{Joined, RoomDraft};
-use serde::{Deserialize, Serialize};
 
 use crate::changes::ChangeKind;
+use crate::lane::LaneRow;
 use crate::owners::version;
 use crate::ports::{Commit, CommitError, Key, Row, Unavailable, When};
 use crate::rooms::RoomsError;
@@ -65,19 +65,6 @@ pub(crate) enum Way {
     Paused,
     /// No more: there is no way, or the room lets nothing in.
     Gone,
-}
-
-/// A lane's row: there only while the lane is not idle.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct LaneRow {
-    /// How many deliveries wait in its outbox.
-    pub(crate) pending: u64,
-    /// Why nothing leaves it, when nothing does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) parked: Option<String>,
-    /// Whether it stays so until somebody resumes it, rather than being tried again by itself.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub(crate) held: bool,
 }
 
 /// All that is kept under a room, read at once.
@@ -426,8 +413,10 @@ impl RoomView {
         } else if key.sort.starts_with(keys::TUBE) {
             self.tubes.push(rows::decode::<Tube>(&key, row)?.value);
         } else if key.sort.starts_with(keys::LANE) {
-            let lane = rows::decode(&key, row)?;
-            self.lanes.insert(key.sort, lane);
+            let lane: rows::Kept<LaneRow> = rows::decode(&key, row)?;
+            if !lane.value.idle() {
+                self.lanes.insert(key.sort, lane);
+            }
         }
         Ok(())
     }

@@ -43,6 +43,15 @@ pub trait Store: Send + Sync + 'static {
 
     /// What was counted, and what waits, at one instant.
     async fn census(&self) -> Result<Census, Unavailable>;
+
+    /// Whether a commit spans rows and queues: all of it happens, or nothing. Where it does not, what is written is
+    /// written so that doing it a second time changes nothing.
+    fn whole(&self) -> bool {
+        true
+    }
+
+    /// For how long a dedup id collapses what bears it too.
+    fn dedup_window(&self) -> Duration;
 }
 
 /// Names a row. The engine's key functions keep parts from running into each other.
@@ -59,7 +68,7 @@ pub struct Key {
 pub struct Row {
     /// Its body.
     pub body: Vec<u8>,
-    /// Counts its writes, from 1.
+    /// Another one after every write of that key, and never one that it had before while it was there.
     pub version: u64,
 }
 
@@ -120,6 +129,13 @@ pub enum QueueName {
     Events,
     /// Deliveries to make; group = lane.
     Outbox,
+    /// Likewise where another process holds the connection that they go by. See [`Config::apart`](crate::Config::apart).
+    Held,
+}
+
+impl QueueName {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Events, Self::Outbox, Self::Held];
 }
 
 /// A job to send.
@@ -187,7 +203,7 @@ pub struct Again {
 /// What a commit did.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Committed {
-    /// For each job sent, in order: whether it was a duplicate, and so not sent.
+    /// For each job sent, in order: whether it was a duplicate, and so not sent. A store that is not told says `false`.
     pub duplicates: Vec<bool>,
 }
 
@@ -275,6 +291,7 @@ impl Census {
                     + self.count(Tally::Expired)
                     + self.count(Tally::LeftOut)
                     + self.waiting(QueueName::Outbox)
+                    + self.waiting(QueueName::Held)
     }
 }
 

@@ -21,11 +21,16 @@ pub struct Pump {
 }
 
 impl Pump {
-    /// Starts them.
+    /// Starts them on all queues.
     pub fn start(engine: &Engine) -> Self {
+        Self::on(engine, &QueueName::ALL)
+    }
+
+    /// Starts them on these queues.
+    pub fn on(engine: &Engine, queues: &[QueueName]) -> Self {
         let (stop, stopping) = watch::channel(false);
         let mut loops = JoinSet::new();
-        for queue in [QueueName::Events, QueueName::Outbox] {
+        for &queue in queues {
             loops.spawn(run(engine.clone(), queue, stopping.clone()));
         }
         Self { stop, loops }
@@ -62,7 +67,7 @@ async fn run(engine: Engine, queue: QueueName, mut stopping: watch::Receiver<boo
                 work.spawn(async move {
                     match queue {
                         QueueName::Events => engine.relay(batch).await,
-                        QueueName::Outbox => engine.deliver(batch).await,
+                        QueueName::Outbox | QueueName::Held => engine.deliver(batch).await,
                     }
                     drop(permit);
                 });

@@ -10,8 +10,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use sameroom_model::{
-    Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef, Sent, Text,
-    Timestamp,
+    Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef, Sent,
+    SignedDuration, Text, Timestamp,
 };
 use sameroom_platforms::Echo;
 use sameroom_text::names::excerpt;
@@ -21,10 +21,11 @@ use crate::accounts::Open;
 use crate::attempt::{Begun, Verdict};
 use crate::commands::{self, Asked, Heard};
 use crate::failpoint::failpoint;
-use crate::link::{LaneRow, RoomView};
-use crate::ports::{Again, Batch, Commit, CommitError, Leased, NewJob, QueueName, Receipt, Tally, Unavailable, Write};
+use crate::lane::LaneRow;
+use crate::link::RoomView;
+use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Receipt, Tally, Unavailable};
 use crate::recent::Seen;
-use crate::{Engine, keys, plan, retry, rows, show};
+use crate::{Engine, keys, plan, retry, show};
 
 /// After so many attempts that ended in a panic an event is put among the dead letters (fault F24).
 const PANICS_MAX: u32 = 3;
@@ -34,6 +35,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LOOP: &str = "a loop is suspected: the same words keep coming round";
 /// Why a job is kept as a letter.
 pub(crate) const UNREADABLE: &str = "its job can't be read; it was written by a newer version of Sameroom";
+/// By how much a platform's clock may be ahead of ours.
+const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(10);
 /// The longest excerpt that a quote shows, in graphemes.
 const EXCERPT_MAX: usize = 60;
 
@@ -146,11 +149,7 @@ impl Engine {
         commit: &mut Commit,
     ) -> Result<(), Unavailable> {
         let delivery = own_words(lane, event, body.clone(), self.inner.clock.now());
-        let kept = rows::load::<LaneRow>(&*self.inner.store, &keys::lane(&delivery.lane)).await?;
-        commit.writes.push(raise(&delivery.lane, kept.as_ref(), |_| ()));
-        commit.sends.push(outbox(&delivery));
-        commit.tally.push((Tally::Owed, 1));
-        Ok(())
+        self.enqueue(&delivery, commit).await
     }
 
     /// Whether an event is our own post coming back.
@@ -210,7 +209,9 @@ impl Run<'_> {
             tracing::warn!(account = %event.room.account, "a loop is suspected; the lanes of this room are held");
             return self.append(&job, owed, true).await;
         }
-        let alone = owed.len() == 1 && view.lane(&owed[0].lane).is_none();
+        let alone = owed.len() == 1
+            && view.lane(&owed[0].lane).is_none()
+            && !(engine.inner.config.apart && engine.goes_by_connection(&owed[0].lane).await?);
         match (alone, owed) {
             (true, mut owed) => match owed.pop() {
                 Some(delivery) => self.direct(&job, delivery).await,
@@ -266,7 +267,8 @@ impl Run<'_> {
     }
 
     async fn direct(&mut self, job: &Leased, mut delivery: Delivery) -> Result<(), Unavailable> {
-        match self.engine.begin(&mut delivery, job.maybe).await? {
+        let first = self.engine.is_first(job, delivery.origin.at);
+        match self.engine.begin(&mut delivery, job.maybe, first).await? {
             Begun::Held(told) => {
                 self.held.push_back(Held { receipt: job.receipt, accepted: job.accepted, delivery, told });
                 Ok(())
@@ -327,17 +329,16 @@ impl Run<'_> {
         }
         let age = engine.age(accepted);
         let delay = retry::wait(&engine.inner.config, delivery.id.as_str(), 1, age, after, sent).unwrap_or_default();
-        let mut job = outbox(&delivery);
+        let mut job = engine.outbox(&delivery).await?;
         (job.attempts, job.maybe, job.delay) = (1, sent == Sent::Maybe, delay);
         loop {
-            let kept = rows::load::<LaneRow>(&*engine.inner.store, &keys::lane(&delivery.lane)).await?;
             let mut commit = commit.clone();
-            commit.sends.push(job.clone());
-            commit.writes.push(raise(&delivery.lane, kept.as_ref(), |row| {
+            let hold = |row: &mut LaneRow| {
                 if parked {
                     row.parked = Some(why.clone());
                 }
-            }));
+            };
+            engine.put(&delivery.lane, job.clone(), &mut commit, hold).await?;
             match engine.inner.store.commit(commit).await {
                 Ok(_) => {
                     self.settled.insert(receipt);
@@ -359,14 +360,13 @@ impl Run<'_> {
                 ..Commit::default()
             };
             for delivery in &owed {
-                let kept = rows::load::<LaneRow>(&*engine.inner.store, &keys::lane(&delivery.lane)).await?;
-                commit.writes.push(raise(&delivery.lane, kept.as_ref(), |row| {
+                let hold = |row: &mut LaneRow| {
                     if looped {
                         row.parked = Some(LOOP.to_owned());
                         row.held = true;
                     }
-                }));
-                commit.sends.push(outbox(delivery));
+                };
+                engine.put(&delivery.lane, engine.outbox(delivery).await?, &mut commit, hold).await?;
             }
             match engine.inner.store.commit(commit).await {
                 Ok(_) => {
@@ -456,6 +456,16 @@ impl Engine {
         Ok(owed)
     }
 
+    /// Whether a job can't have been worked on before: it is leased for the first time, and it is so young that the queue
+    /// would have collapsed it with an earlier one of its event.
+    fn is_first(&self, job: &Leased, at: Timestamp) -> bool {
+        let window = self.inner.store.dedup_window();
+        // The platform's clock may be ahead of ours, or go slower.
+        let age = SignedDuration::try_from(window * 9 / 10)
+            .is_ok_and(|most| (-CLOCKS_APART..most).contains(&job.accepted.duration_since(at)));
+        job.attempt == 1 && !job.maybe && age
+    }
+
     /// How long ago something was accepted.
     pub(crate) fn age(&self, accepted: Timestamp) -> Duration {
         self.inner.clock.now().duration_since(accepted).try_into().unwrap_or_default()
@@ -500,25 +510,4 @@ pub(crate) fn own_words(lane: Lane, event: EventId, body: Text, at: Timestamp) -
         copies: Vec::new(),
         lane,
     }
-}
-
-/// A job that makes a delivery by its lane's outbox.
-pub(crate) fn outbox(delivery: &Delivery) -> NewJob {
-    NewJob {
-        queue: QueueName::Outbox,
-        group: keys::lane_group(&delivery.lane),
-        dedup: None,
-        body: rows::encode(&Job::delivery(delivery.clone())),
-        attempts: 0,
-        maybe: false,
-        delay: Duration::ZERO,
-    }
-}
-
-/// The write that counts one more delivery waiting in a lane.
-pub(crate) fn raise(lane: &Lane, kept: Option<&rows::Kept<LaneRow>>, change: impl FnOnce(&mut LaneRow)) -> Write {
-    let mut row = kept.map(|kept| kept.value.clone()).unwrap_or_default();
-    row.pending += 1;
-    change(&mut row);
-    rows::put(keys::lane(lane), &row, None, rows::unchanged(kept))
 }

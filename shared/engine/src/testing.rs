@@ -417,6 +417,10 @@ impl Store for Rows {
     async fn census(&self) -> Result<Census, Unavailable> {
         Ok(Census::default())
     }
+
+    fn dedup_window(&self) -> Duration {
+        Duration::from_mins(5)
+    }
 }
 
 /// A vault that binds its context, and shows nothing to who looks for words.
@@ -540,7 +544,7 @@ impl Bench {
             let batch = Batch { group, jobs: vec![job] };
             match queue {
                 QueueName::Events => self.engine.relay(batch).await,
-                QueueName::Outbox => self.engine.deliver(batch).await,
+                QueueName::Outbox | QueueName::Held => self.engine.deliver(batch).await,
             }
         }
     }

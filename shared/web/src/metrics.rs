@@ -59,7 +59,7 @@ fn text(census: &Census, lag: f64) -> String {
         );
     }
     let _ = writeln!(out, "# HELP sameroom_waiting Jobs waiting, by queue.\n# TYPE sameroom_waiting gauge");
-    for (queue, name) in [(QueueName::Events, "events"), (QueueName::Outbox, "outbox")] {
+    for (queue, name) in [(QueueName::Events, "events"), (QueueName::Outbox, "outbox"), (QueueName::Held, "held")] {
         let _ = writeln!(out, "sameroom_waiting{{queue=\"{name}\"}} {}", census.waiting(queue));
     }
     let _ = writeln!(

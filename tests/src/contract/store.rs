@@ -41,7 +41,7 @@ macro_rules! store_contract {
     ($name:ident, $make:path) => {
         mod $name {
             $crate::store_contract!(@rows $make =>
-                a_row_is_written_read_and_deleted, versions_count_writes, conditions_hold_or_nothing_happens,
+                a_row_is_written_read_and_deleted, versions_tell_writes_apart, conditions_hold_or_nothing_happens,
                 a_failed_condition_undoes_sends_and_tallies, expired_rows_are_absent,
                 a_query_goes_by_prefix_in_order_of_bytes, a_query_starts_after_and_stops_at_its_limit,
                 a_query_leaves_expired_rows_out, odd_keys_stay_apart, one_of_many_writers_wins);

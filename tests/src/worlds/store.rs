@@ -63,7 +63,7 @@ impl Watched {
             let turn = *self.turn.borrow();
             let state = self.lock();
             let idle = |queue| state.idle.get(&queue) == Some(&turn);
-            (state.under_way.is_empty() && idle(QueueName::Events) && idle(QueueName::Outbox)).then_some(())
+            (state.under_way.is_empty() && QueueName::ALL.into_iter().all(idle)).then_some(())
         };
         until(&self.stirred, look, || format!("{} jobs are still under way", self.lock().under_way.len())).await;
     }
@@ -188,5 +188,13 @@ impl Store for Watched {
 
     async fn census(&self) -> Result<Census, Unavailable> {
         self.inner.census().await
+    }
+
+    fn whole(&self) -> bool {
+        self.inner.whole()
+    }
+
+    fn dedup_window(&self) -> Duration {
+        self.inner.dedup_window()
     }
 }

@@ -100,7 +100,7 @@ struct Shared {
     dedup_window: i64,
     inbox: inbox::Inbox,
     queues: Mutex<Queues>,
-    ready: [Notify; 2],
+    ready: [Notify; 3],
     readers: readers::Readers,
     checkpointer: checkpoint::Checkpointer,
     failure: watch::Sender<Option<Unavailable>>,
@@ -129,7 +129,7 @@ impl Sqlite {
             dedup_window: i64::try_from(options.dedup_window.as_secs()).unwrap_or(i64::MAX / 2),
             inbox: inbox::Inbox::new(),
             queues: Mutex::new(found.queues),
-            ready: [Notify::new(), Notify::new()],
+            ready: std::array::from_fn(|_| Notify::new()),
             readers: readers::Readers::new(&path),
             checkpointer: checkpoint::Checkpointer::start(&path, options.durable).map_err(trouble)?,
             failure: watch::Sender::new(None),
@@ -281,6 +281,10 @@ impl Store for Sqlite {
 
     async fn census(&self) -> Result<Census, Unavailable> {
         self.blocking(|shared| shared.readers.census()).await
+    }
+
+    fn dedup_window(&self) -> Duration {
+        Duration::from_secs(self.shared.dedup_window as u64)
     }
 }
 

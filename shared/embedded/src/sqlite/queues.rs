@@ -79,9 +79,9 @@ struct Queue {
     delayed: BTreeSet<(Instant, usize)>,
 }
 
-/// Both queues.
+/// All queues.
 pub(super) struct Queues {
-    both: [Queue; 2],
+    all: [Queue; 3],
     leases: HashMap<u64, Lease>,
     /// Bytes of bodies in buffers, and how many there may be.
     buffered: usize,
@@ -119,12 +119,12 @@ pub(super) enum Settled {
 
 /// How many groups became ready, by queue: as many waiters are worth waking.
 #[derive(Default)]
-pub(super) struct Woken(pub(super) [usize; 2]);
+pub(super) struct Woken(pub(super) [usize; 3]);
 
 impl Queues {
     /// Takes a group that was found on disk at start, with this many jobs.
     pub(super) fn found(&mut self, queue: QueueName, name: &str, jobs: u64, now: Instant) {
-        let queue = &mut self.both[place(queue)];
+        let queue = &mut self.all[place(queue)];
         let index = queue.group(name);
         queue.groups[index].on_disk = jobs;
         queue.stand(index, now);
@@ -138,7 +138,7 @@ impl Queues {
     /// Takes a job that was committed. Ids must rise.
     pub(super) fn sent(&mut self, id: i64, job: NewJob, accepted: i64, now: Instant, woken: &mut Woken) {
         self.published = id;
-        let queue = &mut self.both[place(job.queue)];
+        let queue = &mut self.all[place(job.queue)];
         let index = queue.group(&job.group);
         let group = &mut queue.groups[index];
         let size = job.body.len();
@@ -176,7 +176,7 @@ impl Queues {
     /// Settles a leased job, after the commit that says so. The group is free again with its last one.
     pub(super) fn settled(&mut self, receipt: Receipt, what: &Settled, now: Instant, woken: &mut Woken) {
         let Some(Lease { queue: name, group: index, mut job, .. }) = self.leases.remove(&receipt.0) else { return };
-        let queue = &mut self.both[place(name)];
+        let queue = &mut self.all[place(name)];
         let group = &mut queue.groups[index];
         if let Settled::Again { after, counts, maybe } = *what {
             job.attempts += u32::from(counts);
@@ -202,7 +202,7 @@ impl Queues {
         if self.closed {
             return Look::Closed;
         }
-        let queue = &mut self.both[place(name)];
+        let queue = &mut self.all[place(name)];
         queue.wake(now);
         let Some(index) = queue.ready.pop_front() else {
             return Look::Wait(queue.delayed.first().map(|(due, _)| *due));
@@ -237,7 +237,7 @@ impl Queues {
     /// Takes a page that was read; `None` if it could not be, and will have to be asked for again. The group keeps its
     /// place in the line. Says whether a waiter should look.
     pub(super) fn loaded(&mut self, page: &Page, jobs: Option<Vec<Job>>, now: Instant) -> bool {
-        let queue = &mut self.both[place(page.queue)];
+        let queue = &mut self.all[place(page.queue)];
         let group = &mut queue.groups[page.index];
         let Stand::Loading(since) = group.stand else { return false };
         if let Some(jobs) = jobs {
@@ -271,7 +271,7 @@ impl Queues {
 
     /// How long the group that has been ready longest has waited.
     pub(super) fn lag(&mut self, name: QueueName, now: Instant) -> Duration {
-        let queue = &mut self.both[place(name)];
+        let queue = &mut self.all[place(name)];
         queue.wake(now);
         queue.ready.front().map_or(Duration::ZERO, |index| match queue.groups[*index].stand {
             Stand::Ready(since) => now.saturating_duration_since(since),
@@ -293,7 +293,7 @@ impl Queues {
 impl Default for Queues {
     fn default() -> Self {
         Self {
-            both: <_>::default(),
+            all: <_>::default(),
             leases: HashMap::new(),
             buffered: 0,
             room: BUFFER_BYTES,
@@ -381,6 +381,7 @@ pub(super) fn place(queue: QueueName) -> usize {
     match queue {
         QueueName::Events => 0,
         QueueName::Outbox => 1,
+        QueueName::Held => 2,
     }
 }
 
@@ -546,8 +547,8 @@ mod tests {
             }
             prop_assert_eq!(world.disk.len(), 0);
             prop_assert_eq!(world.queues.buffered, 0);
-            prop_assert!(world.queues.leases.is_empty() && world.queues.both[0].by_name.is_empty());
-            prop_assert_eq!(world.queues.both[0].free.len(), world.queues.both[0].groups.len());
+            prop_assert!(world.queues.leases.is_empty() && world.queues.all[0].by_name.is_empty());
+            prop_assert_eq!(world.queues.all[0].free.len(), world.queues.all[0].groups.len());
         }
     }
 }

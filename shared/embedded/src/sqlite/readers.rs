@@ -182,7 +182,7 @@ impl Readers {
                 }
             }
             let mut waiting = snapshot.prepare_cached("SELECT count(*) FROM jobs WHERE queue = ?1")?;
-            for queue in [QueueName::Events, QueueName::Outbox] {
+            for queue in QueueName::ALL {
                 let count: i64 = waiting.query_row([place(queue) as i64], |row| row.get(0))?;
                 census.waiting.insert(queue, count as u64);
             }

@@ -21,7 +21,7 @@ pub(super) fn recover(connection: &Connection, now: i64) -> rusqlite::Result<Fou
     transaction.execute("UPDATE meta SET value = 0 WHERE name = 'clean'", [])?;
     let mut queues = Queues::default();
     let mut suspects = Vec::new();
-    for queue in [QueueName::Events, QueueName::Outbox] {
+    for queue in QueueName::ALL {
         let mut jobs = transaction.prepare("SELECT grp, id FROM jobs WHERE queue = ?1 ORDER BY grp, id")?;
         let mut rows = jobs.query([place(queue) as i64])?;
         let (mut group, mut count) = (String::new(), 0_u64);

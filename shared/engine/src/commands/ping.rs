@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::limits::Limit;
 use super::{Reply, answers};
 use crate::attempt::Verdict;
-use crate::ports::{Again, Batch, Commit, CommitError, Key, Leased, Tally, Unavailable, When, Write};
-use crate::relay::{outbox, own_words, raise};
+use crate::ports::{Again, Batch, Commit, CommitError, Key, Leased, QueueName, Tally, Unavailable, When, Write};
+use crate::relay::own_words;
 use crate::{Engine, deliver, keys, rows};
 
 /// How many pings a room may ask for in a minute.
@@ -93,16 +93,16 @@ impl Engine {
             let key = keys::ping(&round.from, &round.id, &waiting.room);
             commit.writes.push(rows::put(key, waiting, expires, When::Always));
             let delivery = own_words(lane, round.id.clone(), round.words.clone(), round.at);
-            let kept = self.lane_row(&delivery.lane).await?;
-            commit.writes.push(raise(&delivery.lane, kept.as_ref(), |_| ()));
-            commit.sends.push(outbox(&delivery));
+            self.enqueue(&delivery, commit).await?;
         }
         let here = Lane { from: round.from.clone(), to: round.from.clone() };
-        let mut report = outbox(&own_words(here, round.id.clone(), Text::default(), round.at));
+        let mut report = self.outbox(&own_words(here, round.id.clone(), Text::default(), round.at)).await?;
+        // A held connection has no part in it.
+        report.queue = QueueName::Outbox;
         (report.group, report.delay) = (keys::ping_group(&round.from, &round.id), wait);
         commit.sends.push(report);
         // The report owes one notice, too: it is left out where nothing is to be reported.
-        commit.tally.push((Tally::Owed, round.rooms.len() as i64 + 1));
+        commit.tally.push((Tally::Owed, 1));
         Ok(())
     }
 
