@@ -12,6 +12,10 @@ use crate::jobs::Record;
 use crate::settings::Settings;
 use crate::{Clients, Emf};
 
+/// For how long SQS remembers a deduplication id
+/// (<https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/FIFO-queues-exactly-once-processing.html>).
+const DEDUP_WINDOW: Duration = Duration::from_mins(5);
+
 /// Rows in one DynamoDB table, queues in SQS.
 #[derive(Debug)]
 pub struct AwsStore {
@@ -76,5 +80,15 @@ impl Store for AwsStore {
 
     async fn census(&self) -> Result<Census, Unavailable> {
         Ok(Census::default())
+    }
+
+    /// Rows first, then queues.
+    fn whole(&self) -> bool {
+        false
+    }
+
+    /// What SQS does for FIFO queues, and no more can be had.
+    fn dedup_window(&self) -> Duration {
+        DEDUP_WINDOW
     }
 }

@@ -26,7 +26,7 @@ pub async fn work(
             groups.spawn(async move {
                 match queue {
                     QueueName::Events => engine.relay(batch).await,
-                    QueueName::Outbox => engine.deliver(batch).await,
+                    QueueName::Outbox | QueueName::Held => engine.deliver(batch).await,
                 }
             });
         }
