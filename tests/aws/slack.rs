@@ -16,7 +16,6 @@ pub(crate) struct Pair {
     pub(crate) globex: Slack,
     pub(crate) tube: String,
     pub(crate) rooms: [String; 2],
-    pub(crate) accounts: [String; 2],
 }
 
 /// A world that a stack hears.
@@ -54,10 +53,15 @@ pub(crate) fn lines(slack: &Slack, prefix: &str) -> Vec<String> {
 
 impl Pair {
     pub(crate) async fn meet(stack: &Stack) -> Self {
-        let (acme, one, first) = world(stack, "acme").await;
-        let (globex, two, second) = world(stack, "globex").await;
+        Self::of(stack, "globex").await
+    }
+
+    /// Likewise, the second of another name.
+    pub(crate) async fn of(stack: &Stack, second: &str) -> Self {
+        let (acme, one, _) = world(stack, "acme").await;
+        let (globex, two, _) = world(stack, second).await;
         let tube = stack.api().tube(&one, &two).await;
-        Self { acme, globex, tube, rooms: [one, two], accounts: [first, second] }
+        Self { acme, globex, tube, rooms: [one, two] }
     }
 }
 
