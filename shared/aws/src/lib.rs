@@ -5,6 +5,7 @@
 //! [`sameroom_engine::ports`]. What SQS can't promise is said at [`AwsStore`].
 
 mod calls;
+mod chance;
 mod clients;
 mod clock;
 mod emf;

@@ -1,14 +1,19 @@
-//! The store on AWS.
+//! The store on AWS: rows by DynamoDB, then queues by SQS, then leases. It must not know what is kept.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::try_join_all;
+use sameroom_engine::failpoint::failpoint;
 use sameroom_engine::ports::{
-    Batch, Census, Clock, Commit, CommitError, Committed, Key, QueueName, Row, Store, Unavailable,
+    Batch, Census, Clock, Commit, CommitError, Committed, Key, QueueName, Row, Store, Tally, Unavailable,
 };
 
-use crate::jobs::Record;
+use crate::jobs::{Queues, Record, send};
+use crate::rows::Rows;
 use crate::settings::Settings;
 use crate::{Clients, Emf};
 
@@ -17,60 +22,114 @@ use crate::{Clients, Emf};
 const DEDUP_WINDOW: Duration = Duration::from_mins(5);
 
 /// Rows in one DynamoDB table, queues in SQS.
-#[derive(Debug)]
+///
+/// The table has the string keys `p` (partition) and `s` (sort), and `x` as the attribute of its time to live. The queues
+/// are FIFO queues of high throughput (`DeduplicationScope` `messageGroup`, `FifoThroughputLimit` `perMessageGroupId`).
+///
+/// What it can't do that other stores can:
+/// - A commit is no transaction across rows and queues: rows are written, then jobs sent, then leases settled.
+/// - Duplicates are collapsed for 5 minutes and within a group; they are not told, and count as accepted.
+/// - Counts are this process's own, and what waits is SQS's estimate. CloudWatch adds the counts of all up.
+/// - There is no lag: SQS buffers, and takes what comes.
+/// - Delays are whole seconds, rounded up.
+/// - Which group is leased next is SQS's to choose.
 pub struct AwsStore {
+    rows: Arc<Rows>,
+    queues: Arc<Queues>,
+    clock: Arc<dyn Clock>,
+    counts: Mutex<BTreeMap<Tally, i64>>,
     emf: Emf,
 }
 
 impl AwsStore {
     /// A store on what the settings name. `role` names the program in metrics, such as `relay` or `worker`.
-    pub fn new(_clients: &Clients, _settings: &Settings, clock: Arc<dyn Clock>, role: &str) -> Arc<Self> {
-        Arc::new(Self { emf: Emf::new(role, clock) })
+    pub fn new(clients: &Clients, settings: &Settings, clock: Arc<dyn Clock>, role: &str) -> Arc<Self> {
+        let rows = Arc::new(Rows::new(clients, settings, clock.clone()));
+        Arc::new(Self {
+            queues: Queues::new(clients, settings, clock.clone(), rows.clone()),
+            rows,
+            counts: Mutex::default(),
+            emf: Emf::new(role, clock.clone()),
+            clock,
+        })
     }
 
-    /// Takes records of a Lambda's batch under lease: jobs by group, in order. What came before its time is put back,
+    /// Takes the records of a Lambda's batch under lease: jobs by group, in order. What came before its time is put back,
     /// and all later ones of its group with it.
-    pub async fn intake(&self, _queue: QueueName, _records: Vec<Record>) -> Vec<Batch> {
-        Vec::new()
+    pub async fn intake(&self, queue: QueueName, records: Vec<Record>) -> Vec<Batch> {
+        self.queues.intake(queue, records).await
     }
 
-    /// Of these messages, in order, those that are not done: what the function reports as `batchItemFailures`. They
-    /// are forgotten, and their receipts settle nothing from here on.
+    /// Of these messages of Lambda's, in order, those that are not done: what the function reports as
+    /// `batchItemFailures`. All of them are forgotten: their receipts settle nothing from here on.
     pub fn unsettled(&self, message_ids: &[String]) -> Vec<String> {
-        message_ids.to_vec()
+        self.queues.forget(message_ids)
     }
 
-    /// Ends the loops that receive messages, and gives back those that were received and not leased.
-    pub async fn close(&self) {}
+    /// Stops receiving, gives back what was received and not leased, and writes metrics. What is leased can be settled
+    /// as before.
+    pub async fn close(&self) {
+        self.queues.close().await;
+        self.emf.flush();
+    }
 
     /// The metrics that commits are counted in.
     pub fn emf(&self) -> &Emf {
         &self.emf
     }
+
+    fn count(&self, tally: Vec<(Tally, i64)>, accepted: i64) {
+        let accepted = (accepted > 0).then_some((Tally::Accepted, accepted));
+        for (tally, count) in tally.into_iter().chain(accepted) {
+            *self.counts().entry(tally).or_default() += count;
+            self.emf.count(&format!("{tally:?}"), count);
+        }
+        self.emf.flush_if_due();
+    }
+
+    fn counts(&self) -> MutexGuard<'_, BTreeMap<Tally, i64>> {
+        self.counts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[async_trait]
 impl Store for AwsStore {
-    async fn get(&self, _key: &Key) -> Result<Option<Row>, Unavailable> {
-        Err(Unavailable::new("not built yet"))
+    async fn get(&self, key: &Key) -> Result<Option<Row>, Unavailable> {
+        self.rows.get(key).await
     }
 
     async fn query(
         &self,
-        _partition: &str,
-        _prefix: &str,
-        _after: Option<&str>,
-        _limit: usize,
+        partition: &str,
+        prefix: &str,
+        after: Option<&str>,
+        limit: usize,
     ) -> Result<Vec<(String, Row)>, Unavailable> {
-        Err(Unavailable::new("not built yet"))
+        self.rows.query(partition, prefix, after, limit).await
     }
 
-    async fn commit(&self, _commit: Commit) -> Result<Committed, CommitError> {
-        Err(Unavailable::new("not built yet").into())
+    async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
+        let Commit { writes, sends, done, again, tally } = commit;
+        self.queues.check(&done)?;
+        let accepted = sends.iter().filter(|job| job.queue == QueueName::Events).count() as i64;
+        let outgoing = send::prepare(&sends, self.queues.cause(&done).as_deref(), self.clock.now())?;
+        // Whoever settles a job or sends one does it all again if this is cut short.
+        self.rows.write(writes, !done.is_empty() || !outgoing.is_empty()).await?;
+        failpoint("aws_written");
+        let duplicates = vec![false; outgoing.len()];
+        if !outgoing.is_empty() {
+            self.queues.send(outgoing).await?;
+            failpoint("aws_sent");
+        }
+        if !(done.is_empty() && again.is_empty()) {
+            self.queues.settle(&done, &again).await?;
+        }
+        self.count(tally, accepted);
+        Ok(Committed { duplicates })
     }
 
-    async fn lease(&self, _queue: QueueName, _max: usize) -> Result<Batch, Unavailable> {
-        Err(Unavailable::new("not built yet"))
+    async fn lease(&self, queue: QueueName, max: usize) -> Result<Batch, Unavailable> {
+        self.queues.lease(queue, max).await
     }
 
     /// Always none: SQS buffers, and takes what comes.
@@ -79,7 +138,9 @@ impl Store for AwsStore {
     }
 
     async fn census(&self) -> Result<Census, Unavailable> {
-        Ok(Census::default())
+        let waiting = QueueName::ALL.map(|queue| async move { Ok((queue, self.queues.waiting(queue).await?)) });
+        let waiting = try_join_all(waiting).await?.into_iter().collect();
+        Ok(Census { tally: self.counts().clone(), waiting })
     }
 
     /// Rows first, then queues.
@@ -90,5 +151,17 @@ impl Store for AwsStore {
     /// What SQS does for FIFO queues, and no more can be had.
     fn dedup_window(&self) -> Duration {
         DEDUP_WINDOW
+    }
+}
+
+impl Drop for AwsStore {
+    fn drop(&mut self) {
+        self.queues.stop();
+    }
+}
+
+impl fmt::Debug for AwsStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AwsStore").field("rows", &self.rows).field("queues", &self.queues).finish_non_exhaustive()
     }
 }

@@ -1,0 +1,240 @@
+//! Takes messages under lease: those of a Lambda's batch, and those that a worker receives by itself, in a loop for each
+//! queue that waits for messages, and prolongs the leases of those that take long. What comes before its time is put back.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
+use futures_util::future::join_all;
+use sameroom_engine::ports::{Batch, QueueName, Unavailable};
+
+use super::again::{self, Note, Standing};
+use super::leases::{By, Lease, Message, leased};
+use super::{BATCH, Queues, Record, envelope};
+use crate::chance;
+use crate::clients::timeouts;
+
+/// How long a receive waits for messages: as long as SQS lets it.
+const POLL: Duration = Duration::from_secs(20);
+/// How long an answer to it may take besides.
+const SLACK: Duration = Duration::from_secs(5);
+/// For how long what a worker received stays hidden from others, each time.
+const LEASE: Duration = Duration::from_secs(60);
+/// How often leases are prolonged.
+const BEAT: Duration = Duration::from_secs(20);
+/// No more is received while so many groups are ready.
+const READY_MAX: usize = 8;
+/// How long to wait when nothing can be received.
+const PAUSE: Duration = Duration::from_secs(1);
+/// What comes so little before its time is as good as due: SQS counts in seconds.
+const EARLY: i64 = 250;
+
+impl Queues {
+    /// Takes the records of a Lambda's batch under lease: by group, in order.
+    pub(crate) async fn intake(&self, queue: QueueName, records: Vec<Record>) -> Vec<Batch> {
+        records.iter().for_each(|record| self.state().leases.expect(&record.message_id));
+        let messages = self.judge(queue, records).await;
+        let mut state = self.state();
+        let mut batches: Vec<Batch> = Vec::new();
+        for message in messages {
+            let receipt = state.leases.name();
+            let job = leased(receipt, &message);
+            match batches.iter_mut().find(|batch| batch.group == message.job.group) {
+                Some(batch) => batch.jobs.push(job),
+                None => batches.push(Batch { group: message.job.group.clone(), jobs: vec![job] }),
+            }
+            state.leases.open(receipt, Lease { queue, by: By::Lambda, message });
+        }
+        batches
+    }
+
+    /// See [`Store::lease`](sameroom_engine::ports::Store::lease). The first call starts receiving.
+    pub(crate) async fn lease(self: &Arc<Self>, queue: QueueName, max: usize) -> Result<Batch, Unavailable> {
+        self.start(queue);
+        loop {
+            let mut changed = std::pin::pin!(self.changed.notified());
+            changed.as_mut().enable();
+            if let Some(batch) = self.try_lease(queue, max) {
+                // There is room for more now.
+                self.changed.notify_waiters();
+                return batch;
+            }
+            changed.await;
+        }
+    }
+
+    /// Stops receiving.
+    pub(crate) fn stop(&self) {
+        self.stop.send_replace(true);
+    }
+
+    /// Stops receiving, and gives back what was received and is not under lease.
+    pub(crate) async fn close(&self) {
+        self.stop();
+        let queues: Vec<QueueName> = self.state().inboxes.keys().copied().collect();
+        for queue in queues {
+            let ready = self.state().inboxes.get_mut(&queue).map(super::Inbox::take_ready).unwrap_or_default();
+            let _quiet = self.prolonging.read().await;
+            if let Err(e) = self.put_back(queue, ready, Duration::ZERO).await {
+                tracing::warn!(error = %e, "messages could not be given back; they come again in a minute");
+            }
+        }
+    }
+
+    fn try_lease(&self, queue: QueueName, max: usize) -> Option<Result<Batch, Unavailable>> {
+        let mut state = self.state();
+        let super::State { leases, inboxes, trouble } = &mut *state;
+        let found = inboxes.get_mut(&queue).and_then(|inbox| inbox.lease(max, || leases.name()));
+        if let Some((group, messages)) = found {
+            let jobs = messages.iter().map(|(receipt, message)| leased(*receipt, message)).collect();
+            for (receipt, message) in messages {
+                leases.open(receipt, Lease { queue, by: By::Worker, message });
+            }
+            return Some(Ok(Batch { group, jobs }));
+        }
+        trouble.remove(&queue).map(Err)
+    }
+
+    fn start(self: &Arc<Self>, queue: QueueName) {
+        let mut state = self.state();
+        if state.inboxes.contains_key(&queue) {
+            return;
+        }
+        state.inboxes.entry(queue).or_default();
+        drop(state);
+        let mut stopped = self.stop.subscribe();
+        let mine = Arc::downgrade(self);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = receive_all(&mine, queue) => {}
+                () = prolong_all(&mine, queue) => {}
+                _ = stopped.wait_for(|stop| *stop) => {}
+            }
+        });
+    }
+
+    fn wants_more(&self, queue: QueueName) -> bool {
+        self.state().inboxes.get(&queue).is_some_and(|inbox| inbox.ready() < READY_MAX)
+    }
+
+    fn put(&self, queue: QueueName, received: Result<Vec<Message>, Unavailable>) {
+        let mut state = self.state();
+        match received {
+            Ok(messages) => state.inboxes.entry(queue).or_default().put(messages),
+            Err(e) => drop(state.trouble.insert(queue, e)),
+        }
+        drop(state);
+        self.changed.notify_waiters();
+    }
+
+    /// How each stands. Those that came before their time are put back, and those behind them in their group.
+    async fn judge(&self, queue: QueueName, records: Vec<Record>) -> Vec<Message> {
+        let messages = join_all(records.into_iter().map(|record| self.message(record))).await;
+        let now = self.clock.now().as_millisecond();
+        let (mut due, mut early): (Vec<Message>, BTreeMap<String, (i64, Vec<Message>)>) = (Vec::new(), BTreeMap::new());
+        for message in messages {
+            let wait = message.standing.not_before.map_or(0, |at| at - now);
+            match early.get_mut(&message.job.group) {
+                Some((_, behind)) => behind.push(message),
+                None if wait > EARLY => drop(early.insert(message.job.group.clone(), (wait, vec![message]))),
+                None => due.push(message),
+            }
+        }
+        for (wait, messages) in early.into_values() {
+            let wait = Duration::from_millis(wait.max(0) as u64);
+            if let Err(e) = self.put_back(queue, messages, wait).await {
+                tracing::warn!(error = %e, "jobs that came early could not be put back; they come again by themselves");
+            }
+        }
+        due
+    }
+
+    async fn message(&self, record: Record) -> Message {
+        let Record { message_id: id, receipt_handle: handle, group, body, receive_count: received, sent_at_ms } =
+            record;
+        let job = envelope::open(body, &group);
+        let note = if received > 1 { self.note(&id).await } else { None };
+        let standing = Standing::of(&job, received, note);
+        Message { id, handle, received, sent_at_ms, job, standing }
+    }
+
+    /// What was noted of a message. Where that can't be told it is as if nothing was: too careful does no harm.
+    async fn note(&self, message_id: &str) -> Option<Note> {
+        let row = self.rows.get(&again::key(message_id)).await;
+        match row.and_then(|row| row.map(|row| Note::read(&row.body)).transpose()) {
+            Ok(note) => note,
+            Err(e) => {
+                tracing::warn!(error = %e, "what was noted of a job can't be read");
+                None
+            }
+        }
+    }
+}
+
+/// Receives until the queues are gone.
+async fn receive_all(queues: &Weak<Queues>, queue: QueueName) {
+    loop {
+        let Some(mine) = queues.upgrade() else { return };
+        let mut changed = std::pin::pin!(mine.changed.notified());
+        changed.as_mut().enable();
+        if !mine.wants_more(queue) {
+            changed.await;
+            continue;
+        }
+        let received = match receive(&mine, queue).await {
+            Ok(records) => Ok(mine.judge(queue, records).await),
+            Err(e) => Err(e),
+        };
+        let failed = received.is_err();
+        mine.put(queue, received);
+        if failed {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+}
+
+/// One receive. Asked again by the client because an answer was lost, SQS gives the same messages.
+async fn receive(queues: &Queues, queue: QueueName) -> Result<Vec<Record>, Unavailable> {
+    let call = queues.call("SQS ReceiveMessage", queue);
+    let asked = queues
+        .sqs
+        .receive_message()
+        .queue_url(queues.url(queue))
+        .max_number_of_messages(BATCH as i32)
+        .wait_time_seconds(POLL.as_secs() as i32)
+        .visibility_timeout(LEASE.as_secs() as i32)
+        .message_system_attribute_names(Attribute::All)
+        .receive_request_attempt_id(chance::token()?);
+    let patience = aws_sdk_sqs::config::Config::builder().timeout_config(timeouts(POLL + SLACK, (POLL + SLACK) * 2));
+    let received = asked.customize().config_override(patience).send().await.map_err(|e| call.failed(&e))?;
+    let records = received.messages.unwrap_or_default().into_iter().map(|message| {
+        let attribute = |name| message.attributes.as_ref().and_then(|all| all.get(&name)).cloned().unwrap_or_default();
+        Record {
+            receive_count: attribute(Attribute::ApproximateReceiveCount).parse().unwrap_or(1),
+            sent_at_ms: attribute(Attribute::SentTimestamp).parse().unwrap_or_default(),
+            group: attribute(Attribute::MessageGroupId),
+            message_id: message.message_id.unwrap_or_default(),
+            receipt_handle: message.receipt_handle.unwrap_or_default(),
+            body: message.body.unwrap_or_default(),
+        }
+    });
+    Ok(records.collect())
+}
+
+/// Prolongs leases until the queues are gone.
+async fn prolong_all(queues: &Weak<Queues>, queue: QueueName) {
+    loop {
+        tokio::time::sleep(BEAT).await;
+        let Some(mine) = queues.upgrade() else { return };
+        let _alone = mine.prolonging.write().await;
+        let handles: Vec<(String, Duration)> = {
+            let state = mine.state();
+            let waiting = state.inboxes.get(&queue).into_iter().flat_map(super::Inbox::handles);
+            waiting.chain(state.leases.handles(queue)).map(|handle| (handle.to_owned(), LEASE)).collect()
+        };
+        if let Err(e) = mine.hide(queue, handles).await {
+            tracing::warn!(error = %e, "leases could not be prolonged");
+        }
+    }
+}
