@@ -73,7 +73,8 @@ async fn begin(role: Role) -> anyhow::Result<Started> {
     let allow = networks(&settings.allow)?;
     let clients = Clients::connect(&settings).await?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let store = AwsStore::new(&clients, &settings, clock.clone());
+    let name = stack_role(role);
+    let store = AwsStore::new(&clients, &settings, clock.clone(), &name);
     let vault = KmsVault::new(&clients, &settings, clock.clone())?;
     // Here nobody is at home in the network that this runs in: no account is trusted with private addresses.
     let (guard, trust) = (Arc::new(Guard::new(allow)), Arc::new(Trust::default()));
@@ -106,6 +107,12 @@ fn config(settings: &Settings) -> Config {
         look_again: std::time::Duration::from_secs(1),
         ..Config::default()
     }
+}
+
+/// What its counts are told as: `STACK-ROLE`, since one account may hold several stacks.
+fn stack_role(role: Role) -> String {
+    let stack = std::env::var("SAMEROOM_STACK").unwrap_or_default();
+    if stack.is_empty() { role.name().to_owned() } else { format!("{stack}-{}", role.name()) }
 }
 
 fn networks(allow: &[String]) -> anyhow::Result<Vec<Net>> {
