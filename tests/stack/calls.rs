@@ -28,7 +28,7 @@ impl Calls {
     /// The operator of that cloud.
     pub(crate) fn of(cloud: &Cloud) -> Self {
         let mut python = command(tool("venv-sam", "python"));
-        python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/aws/calls.py")).envs(cloud.variables());
+        python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/stack/calls.py")).envs(cloud.variables());
         Self { program: Program::start("calls.py", python), answered: 0 }
     }
 
