@@ -50,10 +50,8 @@ pub struct Started {
     pub clock: Arc<dyn Clock>,
     /// What it was told.
     pub settings: Settings,
-    /// The connections that it holds; only the worker has any.
-    pub sessions: Registry,
-    /// Sends requests to platforms.
-    pub http: Arc<HttpClient>,
+    /// Reaches platforms: by requests, and by the connections that are held, of which only the worker has any.
+    pub wire: LiveWire,
     /// Opens connections to platforms.
     pub dialer: Arc<Dialer>,
 }
@@ -80,14 +78,13 @@ async fn begin(role: Role) -> anyhow::Result<Started> {
     let (guard, trust) = (Arc::new(Guard::new(allow)), Arc::new(Trust::default()));
     let http = Arc::new(HttpClient::new(guard.clone(), trust.clone(), Limits::default()));
     let dialer = Arc::new(Dialer::new(guard, trust));
-    let sessions = Registry::default();
     let wire = LiveWire {
         trusted: http.clone(),
         guarded: http.clone(),
         trusts: |_| false,
-        sessions: sessions.clone(),
+        sessions: Registry::default(),
     };
-    let engine = Engine::new(store.clone(), Arc::new(wire), vault, clock.clone(), config(&settings));
+    let engine = Engine::new(store.clone(), Arc::new(wire.clone()), vault, clock.clone(), config(&settings));
     let ready = async {
         if role.calls_platforms()
             && let Err(why) = http.warm().await
@@ -96,7 +93,7 @@ async fn begin(role: Role) -> anyhow::Result<Started> {
         }
     };
     tokio::join!(clients.warm(), ready);
-    Ok(Started { engine, store, clock, settings, sessions, http, dialer })
+    Ok(Started { engine, store, clock, settings, wire, dialer })
 }
 
 /// What differs from one process on one machine.
