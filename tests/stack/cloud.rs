@@ -198,7 +198,8 @@ fn built(name: &str) -> PathBuf {
     for function in FUNCTIONS {
         let code = top.join("lambda").join(function);
         assert!(code.join("bootstrap").exists(), "{function} is not built: run `tests/run aws`");
-        let metadata = format!("    Metadata: {{ BuildMethod: rust-cargolambda, BuildProperties: {{ Binary: {function}");
+        let metadata =
+            format!("    Metadata: {{ BuildMethod: rust-cargolambda, BuildProperties: {{ Binary: {function}");
         let at = template.find(&metadata).unwrap_or_else(|| panic!("the template builds no {function}"));
         let end = at + template[at..].find("    Properties:\n").expect("it has properties");
         template.replace_range(at..end, "");

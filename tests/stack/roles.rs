@@ -73,7 +73,8 @@ async fn nobody_may_take_from_a_queue_that_is_another_s_or_empty_one() {
     let stack = shared();
     let queue = |output: &str| json!({"QueueUrl": stack.output(output)});
     let (events, outbox, held) = (queue("EventsQueueUrl"), queue("OutboxQueueUrl"), queue("HeldQueueUrl"));
-    let dead = || ["EventsDeadUrl", "OutboxDeadUrl", "HeldDeadUrl"].map(|output| ("sqs", "receive_message", queue(output)));
+    let dead =
+        || ["EventsDeadUrl", "OutboxDeadUrl", "HeldDeadUrl"].map(|output| ("sqs", "receive_message", queue(output)));
     let purge = || [&events, &outbox, &held].map(|queue| ("sqs", "purge_queue", queue.clone()));
     let takes = |queues: &[&Value]| -> Vec<(&'static str, &'static str, Value)> {
         let own = queues.iter().map(|queue| ("sqs", "receive_message", (*queue).clone()));
@@ -116,7 +117,8 @@ async fn nobody_without_aws_credentials_is_given_a_key() {
         assert!(answer.status().is_client_error(), "{path}: {}", answer.status());
         assert!(!answer.text().await.expect("words").contains("sr_"), "{path} gave a key");
     }
-    let invoke = format!("{}/2015-03-31/functions/{}/invocations", stack.cloud.endpoint(), stack.output("ApiFunctionName"));
+    let invoke =
+        format!("{}/2015-03-31/functions/{}/invocations", stack.cloud.endpoint(), stack.output("ApiFunctionName"));
     let answer = reqwest::Client::new().post(invoke).body(asked).send().await.expect("it answers");
     assert_eq!(answer.status().as_u16(), 403);
 }

@@ -7,7 +7,7 @@ use lambda_http::{BoxFuture, Error};
 use sameroom_engine::Engine;
 use sameroom_functions::{Role, serve, start};
 use sameroom_model::{Owner, Scope};
-use sameroom_web::Options;
+use sameroom_web::{LOCAL_ACCOUNT, Options, local_draft};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -17,7 +17,7 @@ const STREAM: Duration = Duration::from_secs(20);
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> anyhow::Result<()> {
     let engine = start(Role::Api).await?.engine;
-    let options = Options { stream_for: Some(STREAM), ..Options::default() };
+    let options = Options { stream_for: Some(STREAM), watched_elsewhere: true, ..Options::default() };
     let base = options.base.clone();
     serve(sameroom_web::router_with(engine.clone(), options), base, engine, Some(answer)).await
 }
@@ -28,7 +28,10 @@ fn answer(engine: Engine, word: String) -> BoxFuture<'static, Result<Option<Valu
         if word != "first-key" {
             return Ok(None);
         }
-        let made = engine.add_key(&Owner::OPERATOR.into(), "first key", &[Scope::Admin].into(), None).await?;
+        let operator = Owner::OPERATOR.into();
+        // So that rooms can be made that live here, as on one machine.
+        engine.add_account_as(LOCAL_ACCOUNT.into(), &operator, &local_draft()).await?;
+        let made = engine.add_key(&operator, "first key", &[Scope::Admin].into(), None).await?;
         Ok(made.map(|(key, token)| json!({ "id": key.id, "scopes": key.scopes, "token": token.expose_secret() })))
     })
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use sameroom_aws::{AwsStore, Clients, KmsVault, Settings, SystemClock};
-use sameroom_engine::{Config, Engine};
 use sameroom_engine::ports::Clock;
+use sameroom_engine::{Config, Engine};
 use sameroom_wire::{Dialer, Guard, HttpClient, Limits, LiveWire, Net, Registry, Trust};
 use tracing_subscriber::EnvFilter;
 
@@ -78,12 +78,8 @@ async fn begin(role: Role) -> anyhow::Result<Started> {
     let (guard, trust) = (Arc::new(Guard::new(allow)), Arc::new(Trust::default()));
     let http = Arc::new(HttpClient::new(guard.clone(), trust.clone(), Limits::default()));
     let dialer = Arc::new(Dialer::new(guard, trust));
-    let wire = LiveWire {
-        trusted: http.clone(),
-        guarded: http.clone(),
-        trusts: |_| false,
-        sessions: Registry::default(),
-    };
+    let wire =
+        LiveWire { trusted: http.clone(), guarded: http.clone(), trusts: |_| false, sessions: Registry::default() };
     let engine = Engine::new(store.clone(), Arc::new(wire.clone()), vault, clock.clone(), config(&settings));
     let ready = async {
         if role.calls_platforms()
@@ -149,9 +145,6 @@ mod tests {
     fn what_is_no_network_is_named_with_its_cure() {
         assert_eq!(networks(&["10.0.0.0/8".to_owned(), "127.0.0.1".to_owned()]).unwrap().len(), 2);
         let why = networks(&["ten".to_owned()]).unwrap_err().to_string();
-        assert_eq!(
-            why,
-            "SAMEROOM_ALLOW names 'ten', which is no network: write for example 10.1.0.0/16,10.2.0.0/16"
-        );
+        assert_eq!(why, "SAMEROOM_ALLOW names 'ten', which is no network: write for example 10.1.0.0/16,10.2.0.0/16");
     }
 }

@@ -23,7 +23,7 @@ use sameroom_engine::{Engine, problem};
 use sameroom_model::Caller;
 
 pub use api::{RETURN, Rate, RateLimits};
-pub use rooms::LOCAL_ACCOUNT;
+pub use rooms::{LOCAL_ACCOUNT, local_draft};
 
 /// The longest body that is read, in bytes.
 pub const BODY_MAX: usize = 256 * 1024;
@@ -70,6 +70,8 @@ pub struct Options {
     /// ends that has nothing to tell. One that has something ends with it, and the client comes again. `None`: streams go
     /// on.
     pub stream_for: Option<Duration>,
+    /// Whether counts are told elsewhere than at `/metrics`, and whether the store is well than at `/readyz`.
+    pub watched_elsewhere: bool,
 }
 
 /// The router. `hint`: lines for the newcomer, shown while nothing is configured yet.
@@ -82,10 +84,15 @@ pub fn router(engine: Engine, hint: Option<Vec<String>>) -> Router {
 /// The API's limits by address need [`axum::extract::ConnectInfo`] of a [`std::net::SocketAddr`] in each request; without
 /// it all addresses are taken for one.
 pub fn router_with(engine: Engine, options: Options) -> Router {
-    let Options { hint, base, limits, stream_for } = options;
+    let Options { hint, base, limits, stream_for, watched_elsewhere } = options;
     let (routes, api) = api::parts(limits);
     let app = App { engine, hint, base, stream_for, api: Arc::new(api) };
+    let watching = match watched_elsewhere {
+        true => Router::new(),
+        false => Router::new().route("/readyz", get(metrics::readyz)).route("/metrics", get(metrics::metrics)),
+    };
     hooks()
+        .merge(watching)
         .route("/", get(page::front))
         .route("/rooms/{tokens}", get(rooms::page))
         .route("/rooms/{token}/events", get(rooms::events))
@@ -94,8 +101,6 @@ pub fn router_with(engine: Engine, options: Options) -> Router {
         .route("/p/{token}", get(portal::show))
         .route("/files/{token}/{name}", get(files::serve))
         .route(RETURN, get(api::returned))
-        .route("/readyz", get(metrics::readyz))
-        .route("/metrics", get(metrics::metrics))
         .fallback(nothing)
         .method_not_allowed_fallback(wrong_method)
         .nest(api::PREFIX, api::layered(routes, app.clone()))

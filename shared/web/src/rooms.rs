@@ -12,7 +12,8 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http::StatusCode;
 use sameroom_engine::ports::Unavailable;
 use sameroom_engine::{Engine, Entry, problem};
-use sameroom_model::{MessageKey, Room, RoomRef};
+use sameroom_model::{Identity, MessageKey, Place, Room, RoomRef, Secrets};
+use sameroom_platforms::Draft;
 use sameroom_text::html;
 use sameroom_text::names::excerpt;
 use serde_json::{Value, json};
@@ -22,6 +23,18 @@ use crate::{App, page};
 
 /// The account that the rooms living here belong to.
 pub const LOCAL_ACCOUNT: &str = "local";
+
+/// That account as it is added: where it is there, its owner can make rooms that live here.
+pub fn local_draft() -> Draft {
+    Draft {
+        platform: LOCAL_ACCOUNT,
+        endpoint: "local:".to_owned(),
+        identity: Identity { key: None, name: "Sameroom".to_owned() },
+        settings: Value::Null,
+        secrets: Secrets::default(),
+        place: Place::Alone,
+    }
+}
 
 /// How many rooms stand side by side at most.
 const ROOMS_MAX: usize = 4;
