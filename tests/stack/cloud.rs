@@ -48,6 +48,14 @@ pub(crate) fn tool(venv: &str, program: &str) -> PathBuf {
     path
 }
 
+/// A program that was built for the stack: laid out as SAM does, under the target folder.
+pub(crate) fn built_program(name: &str) -> PathBuf {
+    let top = tool("venv-sam", "sam").ancestors().nth(3).expect("it is in the target folder").to_owned();
+    let path = top.join("lambda").join(name).join(if name == "worker" { "worker" } else { "bootstrap" });
+    assert!(path.exists(), "{name} is not built: run `tests/run aws`");
+    path
+}
+
 /// The stack that tests share, deployed at its first use.
 pub(crate) fn shared() -> &'static Stack {
     static STACK: OnceLock<Stack> = OnceLock::new();
@@ -196,8 +204,7 @@ fn built(name: &str) -> PathBuf {
     let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let mut template = read(&root.join("template.yaml"));
     for function in FUNCTIONS {
-        let code = top.join("lambda").join(function);
-        assert!(code.join("bootstrap").exists(), "{function} is not built: run `tests/run aws`");
+        let code = built_program(function).parent().expect("it is in a folder").to_owned();
         let metadata =
             format!("    Metadata: {{ BuildMethod: rust-cargolambda, BuildProperties: {{ Binary: {function}");
         let at = template.find(&metadata).unwrap_or_else(|| panic!("the template builds no {function}"));

@@ -10,6 +10,7 @@ mod life;
 mod queues;
 mod roles;
 mod slack;
+mod worker;
 
 #[allow(dead_code, reason = "the suite of foreign programs uses more of it")]
 #[path = "../foreign/certs.rs"]
