@@ -58,8 +58,8 @@ pub(crate) fn built_program(name: &str) -> PathBuf {
 
 /// The stack that tests share, deployed at its first use.
 pub(crate) fn shared() -> &'static Stack {
-    static STACK: OnceLock<Stack> = OnceLock::new();
-    STACK.get_or_init(|| {
+    static STACK: OnceLock<Option<Stack>> = OnceLock::new();
+    let stack = STACK.get_or_init(|| {
         let (tell, told) = std::sync::mpsc::channel();
         // The server ends with this thread, which never ends by itself.
         std::thread::spawn(move || {
@@ -73,8 +73,9 @@ pub(crate) fn shared() -> &'static Stack {
                 std::future::pending::<()>().await;
             });
         });
-        told.recv().expect("the stack is deployed")
-    })
+        told.recv().ok()
+    });
+    stack.as_ref().expect("the stack is deployed; what went wrong is told above")
 }
 
 impl Cloud {
@@ -153,9 +154,8 @@ impl Stack {
         let event = r#"{"sameroom": "first-key"}"#;
         let arguments = ["remote", "invoke", "ApiFunction", "--stack-name", &self.name, "--event", event];
         let said = self.cloud.sam(folder, &[&arguments[..], &["--region", "us-east-1"]].concat()).await;
-        let said = said.replace('\\', "");
-        let token = said.split("\"token\":\"").nth(1).and_then(|rest| rest.split('"').next());
-        token.unwrap_or_else(|| panic!("no key was told: {said}")).to_owned()
+        let told: serde_json::Value = said.find('{').and_then(|at| said[at..].trim().parse().ok()).unwrap_or_default();
+        told["token"].as_str().unwrap_or_else(|| panic!("no key was told: {said}")).to_owned()
     }
 
     /// An output of the template.

@@ -36,7 +36,7 @@ async fn nobody_may_scan_the_table_or_change_it() {
             ("dynamodb", "scan", json!({"TableName": table})),
             ("dynamodb", "delete_table", json!({"TableName": table})),
             ("dynamodb", "update_table", json!({"TableName": table, "DeletionProtectionEnabled": false})),
-            ("dynamodb", "create_backup", json!({"TableName": table, "BackupName": "x"})),
+            ("dynamodb", "create_backup", json!({"TableName": table, "BackupName": "mine"})),
         ]
     })
     .await;
@@ -115,7 +115,7 @@ async fn nobody_without_aws_credentials_is_given_a_key() {
         let request = reqwest::Client::new().post(format!("{}{path}", stack.local("Url"))).body(asked);
         let answer = request.header("content-type", "application/json").send().await.expect("it answers");
         assert!(answer.status().is_client_error(), "{path}: {}", answer.status());
-        assert!(!answer.text().await.expect("words").contains("sr_"), "{path} gave a key");
+        assert!(!answer.text().await.expect("words").contains("\"token\""), "{path} gave a key");
     }
     let invoke =
         format!("{}/2015-03-31/functions/{}/invocations", stack.cloud.endpoint(), stack.output("ApiFunctionName"));
