@@ -66,8 +66,8 @@ impl AwsStore {
         self.queues.forget(message_ids)
     }
 
-    /// Stops receiving, gives back what was received and not leased, and writes metrics. What is leased can be settled
-    /// as before.
+    /// Stops receiving, gives back what was received and not leased, and writes metrics; takes up to 25 s, since receives
+    /// under way are waited for. What is leased can be settled as before.
     pub async fn close(&self) {
         self.queues.close().await;
         self.emf.flush();
@@ -156,7 +156,7 @@ impl Store for AwsStore {
 
 impl Drop for AwsStore {
     fn drop(&mut self) {
-        self.queues.stop();
+        self.queues.end();
     }
 }
 

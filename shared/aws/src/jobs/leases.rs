@@ -39,13 +39,13 @@ pub(crate) struct Lease {
     pub(crate) message: Message,
 }
 
-/// What is under lease, and what of Lambda's batches is not done.
+/// What is under lease, and what of Lambda's batches is done.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     last: u64,
     open: HashMap<u64, Lease>,
-    /// Ids of Lambda's messages that are not done.
-    undone: HashSet<String>,
+    /// Ids of Lambda's messages that are done, until Lambda is told of the others.
+    done: HashSet<String>,
 }
 
 impl Leases {
@@ -69,7 +69,7 @@ impl Leases {
     pub(crate) fn close(&mut self, receipt: Receipt, done: bool) -> Option<Lease> {
         let lease = self.open.remove(&receipt.0)?;
         if done && lease.by == By::Lambda {
-            self.undone.remove(&lease.message.id);
+            self.done.insert(lease.message.id.clone());
         }
         Some(lease)
     }
@@ -83,15 +83,10 @@ impl Leases {
         Err(Unavailable::new("a job is done that is not under lease, or was settled"))
     }
 
-    /// Notes a message of a Lambda's batch.
-    pub(crate) fn expect(&mut self, message_id: &str) {
-        self.undone.insert(message_id.to_owned());
-    }
-
-    /// Those of the messages that are not done. All of them are forgotten.
+    /// Those of the messages that are not known to be done. All of them are forgotten.
     pub(crate) fn forget(&mut self, message_ids: &[String]) -> Vec<String> {
         self.open.retain(|_, lease| lease.by != By::Lambda || !message_ids.contains(&lease.message.id));
-        message_ids.iter().filter(|id| self.undone.remove(*id)).cloned().collect()
+        message_ids.iter().filter(|id| !self.done.remove(*id)).cloned().collect()
     }
 
     /// The receipt handles of a queue's messages that this process received.

@@ -18,6 +18,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use sameroom_engine::ports::{Clock, QueueName, Unavailable};
 use tokio::sync::{Notify, RwLock, watch};
+use tokio::task::JoinHandle;
 
 use crate::rows::Rows;
 use crate::trouble::Call;
@@ -69,7 +70,17 @@ pub(crate) struct Queues {
     changed: Notify,
     /// Held while leases are prolonged, so that none is that was just given back.
     prolonging: RwLock<()>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
+}
+
+/// Whether messages are received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Receiving,
+    /// No more, but for those of the receives that are under way, which are given back.
+    Closing,
+    /// The store is gone.
+    Gone,
 }
 
 #[derive(Default)]
@@ -78,6 +89,8 @@ struct State {
     inboxes: BTreeMap<QueueName, Inbox>,
     /// Why nothing could be received, until somebody is told.
     trouble: BTreeMap<QueueName, Unavailable>,
+    /// The loops that receive.
+    receiving: Vec<JoinHandle<()>>,
 }
 
 impl Queues {
@@ -92,7 +105,7 @@ impl Queues {
             state: Mutex::default(),
             changed: Notify::new(),
             prolonging: RwLock::new(()),
-            stop: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Receiving),
         })
     }
 

@@ -8,10 +8,12 @@ use std::time::Duration;
 use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use futures_util::future::join_all;
 use sameroom_engine::ports::{Batch, QueueName, Unavailable};
+use tokio::sync::watch;
 
 use super::again::{self, Note, Standing};
+use super::inbox::Inbox;
 use super::leases::{By, Lease, Message, leased};
-use super::{BATCH, Queues, Record, envelope};
+use super::{BATCH, Phase, Queues, Record, State, envelope};
 use crate::chance;
 use crate::clients::timeouts;
 
@@ -33,7 +35,6 @@ const EARLY: i64 = 250;
 impl Queues {
     /// Takes the records of a Lambda's batch under lease: by group, in order.
     pub(crate) async fn intake(&self, queue: QueueName, records: Vec<Record>) -> Vec<Batch> {
-        records.iter().for_each(|record| self.state().leases.expect(&record.message_id));
         let messages = self.judge(queue, records).await;
         let mut state = self.state();
         let mut batches: Vec<Batch> = Vec::new();
@@ -64,17 +65,23 @@ impl Queues {
         }
     }
 
-    /// Stops receiving.
-    pub(crate) fn stop(&self) {
-        self.stop.send_replace(true);
+    /// Ends all loops at once.
+    pub(crate) fn end(&self) {
+        self.phase.send_replace(Phase::Gone);
     }
 
-    /// Stops receiving, and gives back what was received and is not under lease.
+    /// Stops receiving, and gives back what was received and is not under lease. Waits for receives that are under way,
+    /// since SQS would give them messages that come now, and hide those from everybody else.
     pub(crate) async fn close(&self) {
-        self.stop();
+        self.phase.send_modify(|phase| *phase = Phase::Closing.max(*phase));
+        self.changed.notify_waiters();
+        let receiving = std::mem::take(&mut self.state().receiving);
+        if tokio::time::timeout(POLL + SLACK, join_all(receiving)).await.is_err() {
+            tracing::warn!("a receive did not end; what it gets comes again in a minute");
+        }
         let queues: Vec<QueueName> = self.state().inboxes.keys().copied().collect();
         for queue in queues {
-            let ready = self.state().inboxes.get_mut(&queue).map(super::Inbox::take_ready).unwrap_or_default();
+            let ready = self.state().inboxes.get_mut(&queue).map(Inbox::take_ready).unwrap_or_default();
             let _quiet = self.prolonging.read().await;
             if let Err(e) = self.put_back(queue, ready, Duration::ZERO).await {
                 tracing::warn!(error = %e, "messages could not be given back; they come again in a minute");
@@ -84,7 +91,7 @@ impl Queues {
 
     fn try_lease(&self, queue: QueueName, max: usize) -> Option<Result<Batch, Unavailable>> {
         let mut state = self.state();
-        let super::State { leases, inboxes, trouble } = &mut *state;
+        let State { leases, inboxes, trouble, .. } = &mut *state;
         let found = inboxes.get_mut(&queue).and_then(|inbox| inbox.lease(max, || leases.name()));
         if let Some((group, messages)) = found {
             let jobs = messages.iter().map(|(receipt, message)| leased(*receipt, message)).collect();
@@ -102,16 +109,10 @@ impl Queues {
             return;
         }
         state.inboxes.entry(queue).or_default();
-        drop(state);
-        let mut stopped = self.stop.subscribe();
-        let mine = Arc::downgrade(self);
-        tokio::spawn(async move {
-            tokio::select! {
-                () = receive_all(&mine, queue) => {}
-                () = prolong_all(&mine, queue) => {}
-                _ = stopped.wait_for(|stop| *stop) => {}
-            }
-        });
+        let (receiver, prolonger) = (Arc::downgrade(self), Arc::downgrade(self));
+        let receiving = until_gone(self.phase.subscribe(), async move { receive_all(&receiver, queue).await });
+        state.receiving.push(tokio::spawn(receiving));
+        tokio::spawn(until_gone(self.phase.subscribe(), async move { prolong_all(&prolonger, queue).await }));
     }
 
     fn wants_more(&self, queue: QueueName) -> bool {
@@ -172,12 +173,22 @@ impl Queues {
     }
 }
 
-/// Receives until the queues are gone.
+async fn until_gone(mut phase: watch::Receiver<Phase>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        _ = phase.wait_for(|phase| *phase == Phase::Gone) => {}
+    }
+}
+
+/// Receives until no more is to be received.
 async fn receive_all(queues: &Weak<Queues>, queue: QueueName) {
     loop {
         let Some(mine) = queues.upgrade() else { return };
         let mut changed = std::pin::pin!(mine.changed.notified());
         changed.as_mut().enable();
+        if *mine.phase.borrow() != Phase::Receiving {
+            return;
+        }
         if !mine.wants_more(queue) {
             changed.await;
             continue;
@@ -230,7 +241,7 @@ async fn prolong_all(queues: &Weak<Queues>, queue: QueueName) {
         let _alone = mine.prolonging.write().await;
         let handles: Vec<(String, Duration)> = {
             let state = mine.state();
-            let waiting = state.inboxes.get(&queue).into_iter().flat_map(super::Inbox::handles);
+            let waiting = state.inboxes.get(&queue).into_iter().flat_map(Inbox::handles);
             waiting.chain(state.leases.handles(queue)).map(|handle| (handle.to_owned(), LEASE)).collect()
         };
         if let Err(e) = mine.hide(queue, handles).await {
