@@ -60,3 +60,4 @@ mod slack_slack;
 mod slack_socket;
 mod store_contract;
 mod tubes;
+mod workers;

@@ -19,7 +19,6 @@ mod serve;
 mod server;
 mod settings;
 mod status;
-mod supervisor;
 
 use std::panic::Location;
 use std::process::ExitCode;

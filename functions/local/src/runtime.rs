@@ -9,7 +9,7 @@ use sameroom_engine::Engine;
 use sameroom_engine::ports::Clock;
 use sameroom_model::{Account, OwnerId};
 use sameroom_platforms::{Carrier, by_name};
-use sameroom_wire::{Dialer, Guard, HttpClient, Limits, LiveWire, Registry, Trust};
+use sameroom_wire::{Dialer, Guard, HttpClient, Limits, LiveWire, News, Registry, Supervisor, Trust};
 
 use crate::settings::Settings;
 
@@ -21,11 +21,9 @@ pub(crate) struct Runtime {
     pub(crate) engine: Engine,
     pub(crate) store: Arc<Sqlite>,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) sessions: Registry,
+    pub(crate) wire: LiveWire,
     /// Sends requests for what the operator named.
     pub(crate) http: Arc<HttpClient>,
-    /// Sends requests for what others named.
-    pub(crate) guarded: Arc<HttpClient>,
     /// For connections that the operator named, and for those that others did.
     pub(crate) dialers: [Arc<Dialer>; 2],
 }
@@ -51,18 +49,13 @@ impl Runtime {
         // What the operator names is the operator's to choose; what others name stays out of private networks.
         let trusted = Arc::new(Guard::new(["0.0.0.0/0", "::/0"].iter().filter_map(|net| net.parse().ok()).collect()));
         let guarded = Arc::new(Guard::new(settings.allow.clone()));
-        let sessions = Registry::default();
         let client = |guard: &Arc<Guard>| HttpClient::new(guard.clone(), trust.clone(), Limits::default());
         let [http, outside] = [&trusted, &guarded].map(|guard| Arc::new(client(guard)));
-        let wire = LiveWire {
-            trusted: http.clone(),
-            guarded: outside.clone(),
-            trusts: is_operators,
-            sessions: sessions.clone(),
-        };
-        let engine = Engine::new(store.clone(), Arc::new(wire), vault, clock.clone(), settings.engine.clone());
+        let wire =
+            LiveWire { trusted: http.clone(), guarded: outside, trusts: is_operators, sessions: Registry::default() };
+        let engine = Engine::new(store.clone(), Arc::new(wire.clone()), vault, clock.clone(), settings.engine.clone());
         let dialers = [&trusted, &guarded].map(|guard| Arc::new(Dialer::new(guard.clone(), trust.clone())));
-        Ok(Self { engine, store, clock, sessions, http, guarded: outside, dialers })
+        Ok(Self { engine, store, clock, wire, http, dialers })
     }
 
     /// Sees that the key is the one that the secrets were sealed with (fault F64): found out later, it would look as
@@ -85,21 +78,39 @@ impl Runtime {
             .any(|platform| platform.about().capabilities.carrier == Carrier::Http))
     }
 
+    /// What holds the connections.
+    pub(crate) fn supervisor(&self, news: impl Fn(&News<'_>) + Send + Sync + 'static) -> Supervisor {
+        let [trusted, guarded] = self.dialers.clone();
+        Supervisor {
+            engine: self.engine.clone(),
+            clock: self.clock.clone(),
+            wire: self.wire.clone(),
+            trusted,
+            guarded,
+            operator: operator(),
+            news: Arc::new(news),
+            seed,
+        }
+    }
+
     /// The dialer for an account's connections.
     pub(crate) fn dialer(&self, account: &Account) -> Arc<Dialer> {
         let [trusted, guarded] = &self.dialers;
         if is_operators(account) { trusted.clone() } else { guarded.clone() }
-    }
-
-    /// The client for requests beside an account's connections.
-    pub(crate) fn client(&self, account: &Account) -> Arc<HttpClient> {
-        if is_operators(account) { self.http.clone() } else { self.guarded.clone() }
     }
 }
 
 /// The operator.
 pub(crate) fn operator() -> OwnerId {
     OPERATOR.into()
+}
+
+/// What spreads reconnects and picks nicks; nothing secret hangs on it.
+fn seed() -> u64 {
+    let mut bytes = [0; 8];
+    // Should there be no randomness, the same spread every time will do.
+    let _ = aws_lc_rs::rand::fill(&mut bytes);
+    u64::from_le_bytes(bytes)
 }
 
 fn is_operators(account: &Account) -> bool {

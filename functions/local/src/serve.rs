@@ -10,9 +10,10 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sameroom_engine::{Engine, Pump};
-use sameroom_model::{AccountId, Identity, MadeBy, Room, RoomRef, Secrets, Tube};
+use sameroom_model::{AccountId, AccountState, Identity, MadeBy, Room, RoomRef, Secrets, Tube};
 use sameroom_platforms::{Carrier, Draft, RoomDraft, by_name};
 use sameroom_web::LOCAL_ACCOUNT;
+use sameroom_wire::News;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -23,7 +24,7 @@ use crate::connect::{self, Pair};
 use crate::control::{self, Desk, Socket};
 use crate::runtime::{Runtime, operator};
 use crate::settings::Settings;
-use crate::{output, server, supervisor};
+use crate::{output, server};
 
 /// How long work that is under way may take to finish after we were told to stop.
 const PATIENCE: Duration = Duration::from_secs(9);
@@ -81,7 +82,9 @@ async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Re
     let scene = scene(&runtime.engine).await?;
     let (stop, stopping) = watch::channel(false);
     let pump = Pump::start(&runtime.engine);
-    let sessions = tokio::spawn(supervisor::run(runtime.clone(), json, stopping.clone()));
+    let supervisor = runtime.supervisor(move |news| tell(news, json));
+    let held = stopping.clone();
+    let sessions = tokio::spawn(async move { supervisor.run(held).await });
     if runtime.sends_requests().await? {
         let http = runtime.http.clone();
         // Reading the system's certificates takes a while; the first message need not wait for it.
@@ -272,6 +275,29 @@ fn announce(settings: &Settings, base: &str, scene: &Scene, json: bool) {
         }
     }
     say!("\n{}", output::dim(&format!("Data: {} · stop with Ctrl-C", settings.data.display())));
+}
+
+/// Tells how accounts fare: people on the terminal, programs in the log.
+fn tell(news: &News<'_>, quiet: bool) {
+    match *news {
+        News::State { account, state: AccountState::Ok, .. } if quiet => tracing::info!(account, "connected"),
+        News::State { account, state: AccountState::Ok, .. } => {
+            tell!("{} connected: {account}", output::mark_told(true, "✓"));
+        }
+        News::State { new: false, .. } => {}
+        News::State { account, state: AccountState::Trouble(why) | AccountState::NeedsOwner(why), .. } if quiet => {
+            tracing::warn!(account, why, "an account can't be used");
+        }
+        News::State { account, state: AccountState::Trouble(why), .. } => {
+            tell!("{} {account}: {why}", output::mark_told(false, "…"));
+        }
+        News::State { account, state: AccountState::NeedsOwner(why), .. } => {
+            tell!("{} {account}: {why}", output::mark_told(false, "✗"));
+        }
+        // It is in the log already.
+        News::Room { .. } if quiet => {}
+        News::Room { room, why, .. } => tell!("{} {room}: {why}", output::mark_told(false, "✗")),
+    }
 }
 
 fn page(base: &str, scene: &Scene) -> Option<String> {

@@ -203,7 +203,9 @@ impl Engine {
         let account = self.account(&delivery.lane.to.account).await?;
         let owner = account.map_or_else(|| OwnerId::from("operator"), |account| account.owner);
         let at = self.inner.clock.now();
-        let key = keys::failed(&owner, at, &delivery.id);
+        // What may be done twice must be listed once: there a delivery has its place from its origin on.
+        let place = if self.inner.store.whole() { at } else { delivery.origin.at };
+        let key = keys::failed(&owner, place, &delivery.id);
         tracing::warn!(delivery = %delivery.id, why, "a delivery failed for good; it can be replayed");
         let failed = Failed { id: key.sort.clone(), at, why: why.to_owned(), delivery: delivery.clone() };
         self.announce(&owner, ChangeKind::DeliveryFailed, failed.id.as_str());

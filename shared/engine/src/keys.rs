@@ -80,6 +80,11 @@ pub(crate) fn held(id: &AccountId) -> Key {
     key(HELD.to_owned(), join(&[id.as_str()]))
 }
 
+/// Who leads in a role that several processes stand for.
+pub(crate) fn lead(role: &str) -> Key {
+    key(join(&["lead", role]), SELF)
+}
+
 /// Which installation of an app a tenant of the platform's is.
 pub(crate) fn tenant(app: &AccountId, tenant: &str) -> Key {
     key(join(&["tenant", app.as_str(), tenant]), SELF)

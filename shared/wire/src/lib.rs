@@ -11,7 +11,9 @@ pub mod guard;
 pub mod http;
 pub mod live;
 pub mod session;
+pub mod supervisor;
 pub mod trust;
+pub mod worker;
 
 #[cfg(test)]
 mod testing;
@@ -21,4 +23,5 @@ pub use guard::{Guard, Net};
 pub use http::{HttpClient, Limits};
 pub use live::{LiveWire, Registry};
 pub use session::{Ended, Handle, Sink, spawn};
+pub use supervisor::{News, Supervisor};
 pub use trust::Trust;

@@ -11,6 +11,7 @@ mod local;
 mod sessions;
 pub mod slack;
 mod store;
+mod torn;
 mod town;
 
 use std::fmt::Debug;
@@ -22,6 +23,7 @@ pub use hook::{Answered, Attempt, Hook, Mood};
 pub use irc::{Irc, Server};
 pub use local::LocalRoom;
 pub use store::{Outage, Watched};
+pub use torn::Torn;
 pub use town::{Kind, Town};
 
 /// The one time-out: how long anybody waits for something that must happen. Generous, since the machine may be busy; in

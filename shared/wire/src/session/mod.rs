@@ -22,6 +22,7 @@ use sameroom_model::{AccountState, Availability, Delivery, Event, Identity, Outc
 use sameroom_platforms::{Joined, Session};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::AbortHandle;
 
 use crate::{Dialer, HttpClient};
 use driver::Driver;
@@ -83,11 +84,12 @@ pub fn spawn(
     let stop = Arc::new(Notify::new());
     let driver = Driver::new(session, sink, dialer, http, clock);
     let inbox = driver::Inbox { queue, rooms: rooms_in, stop: Arc::clone(&stop) };
-    tokio::spawn(async move {
+    let task = tokio::spawn(async move {
         let end = driver.run(inbox).await;
         ended_in.send_replace(Some(end));
     });
-    Handle(Arc::new(Inner { jobs, rooms, stop, ended, gate: Mutex::default() }))
+    let cut = task.abort_handle();
+    Handle(Arc::new(Inner { jobs, rooms, stop, ended, cut, gate: Mutex::default() }))
 }
 
 /// A running session. Clones are the same one.
@@ -99,6 +101,7 @@ struct Inner {
     rooms: watch::Sender<Option<Vec<Joined>>>,
     stop: Arc<Notify>,
     ended: watch::Receiver<Option<Ended>>,
+    cut: AbortHandle,
     gate: Mutex<Gate>,
 }
 
@@ -153,6 +156,12 @@ impl Handle {
     pub async fn stop(&self) -> Ended {
         self.0.stop.notify_one();
         self.ended().await
+    }
+
+    /// Cuts the connection this instant, without a word to anybody: somebody else may hold it now. Waiting deliveries end
+    /// without an outcome.
+    pub fn cut(&self) {
+        self.0.cut.abort();
     }
 
     /// Waits until it has ended, and says how.
