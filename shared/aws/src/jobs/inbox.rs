@@ -130,20 +130,20 @@ mod tests {
         }
     }
 
-    fn leased(group: &str, names: &str) -> Option<(String, String)> {
-        Some((group.to_owned(), names.to_owned()))
+    fn leased(group: &str, names: &str) -> (String, String) {
+        (group.to_owned(), names.to_owned())
     }
 
     #[test]
     fn groups_are_leased_one_by_one_and_the_rest_after_them() {
         let mut talk = Talk::new(&[("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")]);
-        assert_eq!(talk.lease(2), leased("a", "13"));
-        assert_eq!(talk.lease(2), leased("b", "2"));
+        assert_eq!(talk.lease(2), Some(leased("a", "13")));
+        assert_eq!(talk.lease(2), Some(leased("b", "2")));
         assert_eq!(talk.lease(2), None);
         assert!(talk.inbox.settle("a", 2, None).is_none());
         assert_eq!(talk.lease(2), None);
         assert!(talk.inbox.settle("a", 1, None).is_none());
-        assert_eq!(talk.lease(2), leased("a", "4"));
+        assert_eq!(talk.lease(2), Some(leased("a", "4")));
     }
 
     #[test]

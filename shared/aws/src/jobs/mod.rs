@@ -28,8 +28,8 @@ use leases::Leases;
 
 /// A call takes at most so many messages.
 const BATCH: usize = 10;
-/// The longest that a message can be kept from being received.
-const HIDDEN_MAX: Duration = Duration::from_hours(12);
+/// The longest that a message is kept from being received: SQS takes 12 hours, counted from when it was received.
+const HIDDEN_MAX: Duration = Duration::from_hours(11);
 
 /// A message as SQS gives it: to a Lambda function by its event, to a worker by a receive.
 #[derive(Clone, PartialEq, Eq)]
@@ -144,7 +144,7 @@ impl fmt::Debug for Queues {
 
 /// A time as SQS takes it: whole seconds, not less than was asked for, and no more than it can do.
 fn seconds(wait: Duration) -> i32 {
-    wait.min(HIDDEN_MAX - Duration::from_mins(5)).as_millis().div_ceil(1000) as i32
+    wait.min(HIDDEN_MAX).as_millis().div_ceil(1000) as i32
 }
 
 #[cfg(test)]
@@ -154,7 +154,7 @@ mod tests {
     #[test]
     fn waits_are_whole_seconds_and_not_too_short() {
         let waits = [0, 1, 1000, 1001, 86_400_000].map(|wait| seconds(Duration::from_millis(wait)));
-        assert_eq!(waits, [0, 1, 1, 2, 42_900]);
+        assert_eq!(waits, [0, 1, 1, 2, 39_600]);
     }
 
     #[test]

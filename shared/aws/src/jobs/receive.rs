@@ -22,7 +22,7 @@ const POLL: Duration = Duration::from_secs(20);
 /// How long an answer to it may take besides.
 const SLACK: Duration = Duration::from_secs(5);
 /// For how long what a worker received stays hidden from others, each time.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
 /// How often leases are prolonged.
 const BEAT: Duration = Duration::from_secs(20);
 /// No more is received while so many groups are ready.
@@ -133,7 +133,9 @@ impl Queues {
     async fn judge(&self, queue: QueueName, records: Vec<Record>) -> Vec<Message> {
         let messages = join_all(records.into_iter().map(|record| self.message(record))).await;
         let now = self.clock.now().as_millisecond();
-        let (mut due, mut early): (Vec<Message>, BTreeMap<String, (i64, Vec<Message>)>) = (Vec::new(), BTreeMap::new());
+        let mut due = Vec::new();
+        // By group: how long they wait, and which.
+        let mut early: BTreeMap<String, (i64, Vec<Message>)> = BTreeMap::new();
         for message in messages {
             let wait = message.standing.not_before.map_or(0, |at| at - now);
             match early.get_mut(&message.job.group) {
