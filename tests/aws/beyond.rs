@@ -211,6 +211,43 @@ async fn what_was_received_and_not_leased_is_given_back_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_process_that_may_not_work_on_lets_go_of_all_it_has() {
+    let stack = Stack::new().await;
+    stack.sends(vec![job("a", "1"), job("a", "2"), job("b", "3")]).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let batch = stack.store.lease(QueueName::Events, 1).await.unwrap();
+    assert_eq!(seen(&[batch]), [("a", "1", 1, false)]);
+    stack.store.release(QueueName::Events).await.unwrap();
+    let other = stack.again().await;
+    let mut next = vec![other.store.lease(QueueName::Events, 10).await.unwrap()];
+    next.push(other.store.lease(QueueName::Events, 10).await.unwrap());
+    next.sort_by(|a, b| a.group.cmp(&b.group));
+    assert_eq!(seen(&next), [("a", "1", 2, true), ("a", "2", 1, false), ("b", "3", 1, false)]);
+}
+
+#[tokio::test]
+async fn what_nobody_waits_for_is_not_kept() {
+    let stack = Stack::new().await;
+    stack.sends(vec![job("a", "1"), job("b", "2")]).await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let batch = stack.store.lease(QueueName::Events, 10).await.unwrap();
+    stack.sends(vec![job("c", "3")]).await;
+    let other = stack.again().await;
+    let mut next = Vec::new();
+    for _ in 0..2 {
+        next.push(
+            tokio::time::timeout(Duration::from_secs(40), other.store.lease(QueueName::Events, 10))
+                .await
+                .unwrap()
+                .unwrap(),
+        );
+    }
+    next.sort_by(|a, b| a.group.cmp(&b.group));
+    assert_eq!(seen(&next), [("b", "2", 1, false), ("c", "3", 1, false)]);
+    stack.commits(Commit { done: vec![batch.jobs[0].receipt], ..Commit::default() }).await;
+}
+
+#[tokio::test]
 async fn rows_longer_than_an_item_lie_in_parts() {
     let stack = Stack::new().await;
     let long = |n: u8, length: usize| (0..length).map(|i| (i % 251) as u8 ^ n).collect::<Vec<u8>>();

@@ -73,6 +73,12 @@ impl AwsStore {
         self.emf.flush();
     }
 
+    /// Ends all leases of a queue that this process received from, as if it had died: their jobs come again at once, in
+    /// doubt. For one that may not work on the queue any more, and has stopped doing so.
+    pub async fn release(&self, queue: QueueName) -> Result<(), Unavailable> {
+        self.queues.release(queue).await
+    }
+
     /// The metrics that commits are counted in.
     pub fn emf(&self) -> &Emf {
         &self.emf

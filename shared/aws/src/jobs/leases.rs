@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use sameroom_engine::ports::{Leased, QueueName, Receipt, Unavailable};
 use sameroom_model::Timestamp;
+use tokio::time::Instant;
 
 use super::again::Standing;
 use super::envelope::Opened;
@@ -17,6 +18,8 @@ pub(crate) struct Message {
     pub(crate) handle: String,
     /// How often it was received.
     pub(crate) received: u32,
+    /// When it came, this time.
+    pub(crate) came: Instant,
     pub(crate) sent_at_ms: i64,
     pub(crate) job: Opened,
     pub(crate) standing: Standing,
@@ -89,10 +92,10 @@ impl Leases {
         message_ids.iter().filter(|id| !self.done.remove(*id)).cloned().collect()
     }
 
-    /// The receipt handles of a queue's messages that this process received.
-    pub(crate) fn handles(&self, queue: QueueName) -> impl Iterator<Item = &str> {
-        let mine = self.open.values().filter(move |lease| lease.queue == queue && lease.by == By::Worker);
-        mine.map(|lease| lease.message.handle.as_str())
+    /// Those of a queue's messages that this process received, with their receipts.
+    pub(crate) fn mine(&self, queue: QueueName) -> impl Iterator<Item = (Receipt, &Message)> {
+        let mine = self.open.iter().filter(move |(_, lease)| lease.queue == queue && lease.by == By::Worker);
+        mine.map(|(receipt, lease)| (Receipt(*receipt), &lease.message))
     }
 }
 

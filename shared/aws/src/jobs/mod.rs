@@ -91,6 +91,8 @@ struct State {
     trouble: BTreeMap<QueueName, Unavailable>,
     /// The loops that receive.
     receiving: Vec<JoinHandle<()>>,
+    /// How many wait for jobs. Nothing is received for nobody.
+    waiting: BTreeMap<QueueName, usize>,
 }
 
 impl Queues {

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use futures_util::future::join_all;
-use sameroom_engine::ports::{Batch, QueueName, Unavailable};
+use sameroom_engine::ports::{Again, Batch, QueueName, Unavailable};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::again::{self, Note, Standing};
 use super::inbox::Inbox;
@@ -23,6 +24,10 @@ const POLL: Duration = Duration::from_secs(20);
 const SLACK: Duration = Duration::from_secs(5);
 /// For how long what a worker received stays hidden from others, each time.
 const LEASE: Duration = Duration::from_mins(1);
+/// After so long leases are not prolonged any more: whoever has them has forgotten them.
+const HELD_MAX: Duration = Duration::from_mins(15);
+/// After so long what is ready is given back, if nobody waits for any.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often leases are prolonged.
 const BEAT: Duration = Duration::from_secs(20);
 /// No more is received while so many groups are ready.
@@ -53,6 +58,7 @@ impl Queues {
     /// See [`Store::lease`](sameroom_engine::ports::Store::lease). The first call starts receiving.
     pub(crate) async fn lease(self: &Arc<Self>, queue: QueueName, max: usize) -> Result<Batch, Unavailable> {
         self.start(queue);
+        let _waiting = Waiting::new(self, queue);
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -81,11 +87,27 @@ impl Queues {
         }
         let queues: Vec<QueueName> = self.state().inboxes.keys().copied().collect();
         for queue in queues {
-            let ready = self.state().inboxes.get_mut(&queue).map(Inbox::take_ready).unwrap_or_default();
-            let _quiet = self.prolonging.read().await;
-            if let Err(e) = self.put_back(queue, ready, Duration::ZERO).await {
-                tracing::warn!(error = %e, "messages could not be given back; they come again in a minute");
-            }
+            self.put_back_ready(queue).await;
+        }
+    }
+
+    /// Ends all leases of a queue, as if this process had died: their jobs come again, in doubt.
+    pub(crate) async fn release(&self, queue: QueueName) -> Result<(), Unavailable> {
+        let again: Vec<Again> = {
+            let state = self.state();
+            let lost = |(receipt, _)| Again { receipt, after: Duration::ZERO, counts: true, maybe: true };
+            state.leases.mine(queue).map(lost).collect()
+        };
+        self.put_back_ready(queue).await;
+        self.settle(&[], &again).await
+    }
+
+    /// Gives back what is ready and nobody waits for.
+    async fn put_back_ready(&self, queue: QueueName) {
+        let _quiet = self.prolonging.read().await;
+        let ready = self.state().inboxes.get_mut(&queue).map(Inbox::take_ready).unwrap_or_default();
+        if let Err(e) = self.put_back(queue, ready, Duration::ZERO).await {
+            tracing::warn!(error = %e, "messages could not be given back; they come again in a minute");
         }
     }
 
@@ -115,8 +137,10 @@ impl Queues {
         tokio::spawn(until_gone(self.phase.subscribe(), async move { prolong_all(&prolonger, queue).await }));
     }
 
-    fn wants_more(&self, queue: QueueName) -> bool {
-        self.state().inboxes.get(&queue).is_some_and(|inbox| inbox.ready() < READY_MAX)
+    /// How many wait for jobs of a queue, and how many groups are ready for them.
+    fn demand(&self, queue: QueueName) -> (usize, usize) {
+        let state = self.state();
+        (state.waiting.get(&queue).copied().unwrap_or(0), state.inboxes.get(&queue).map_or(0, Inbox::ready))
     }
 
     fn put(&self, queue: QueueName, received: Result<Vec<Message>, Unavailable>) {
@@ -159,7 +183,7 @@ impl Queues {
         let job = envelope::open(body, &group);
         let note = if received > 1 { self.note(&id).await } else { None };
         let standing = Standing::of(&job, received, note);
-        Message { id, handle, received, sent_at_ms, job, standing }
+        Message { id, handle, received, came: Instant::now(), sent_at_ms, job, standing }
     }
 
     /// What was noted of a message. Where that can't be told it is as if nothing was: too careful does no harm.
@@ -171,6 +195,28 @@ impl Queues {
                 tracing::warn!(error = %e, "what was noted of a job can't be read");
                 None
             }
+        }
+    }
+}
+
+/// Somebody who waits for jobs of a queue, until dropped.
+struct Waiting<'a> {
+    queues: &'a Queues,
+    queue: QueueName,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(queues: &'a Queues, queue: QueueName) -> Self {
+        *queues.state().waiting.entry(queue).or_default() += 1;
+        queues.changed.notify_waiters();
+        Self { queues, queue }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.queues.state().waiting.get_mut(&self.queue) {
+            *waiting -= 1;
         }
     }
 }
@@ -191,9 +237,19 @@ async fn receive_all(queues: &Weak<Queues>, queue: QueueName) {
         if *mine.phase.borrow() != Phase::Receiving {
             return;
         }
-        if !mine.wants_more(queue) {
-            changed.await;
-            continue;
+        match mine.demand(queue) {
+            (0, 0) | (1.., READY_MAX..) => {
+                changed.await;
+                continue;
+            }
+            (0, _) => {
+                // Nobody has come for it while others might.
+                if tokio::time::timeout(GRACE, changed).await.is_err() && mine.demand(queue).0 == 0 {
+                    mine.put_back_ready(queue).await;
+                }
+                continue;
+            }
+            _ => {}
         }
         let received = match receive(&mine, queue).await {
             Ok(records) => Ok(mine.judge(queue, records).await),
@@ -243,8 +299,10 @@ async fn prolong_all(queues: &Weak<Queues>, queue: QueueName) {
         let _alone = mine.prolonging.write().await;
         let handles: Vec<(String, Duration)> = {
             let state = mine.state();
-            let waiting = state.inboxes.get(&queue).into_iter().flat_map(Inbox::handles);
-            waiting.chain(state.leases.handles(queue)).map(|handle| (handle.to_owned(), LEASE)).collect()
+            let waiting = state.inboxes.get(&queue).into_iter().flat_map(Inbox::messages);
+            let leased = state.leases.mine(queue).map(|(_, message)| message);
+            let young = waiting.chain(leased).filter(|message| message.came.elapsed() < HELD_MAX);
+            young.map(|message| (message.handle.clone(), LEASE)).collect()
         };
         if let Err(e) = mine.hide(queue, handles).await {
             tracing::warn!(error = %e, "leases could not be prolonged");
