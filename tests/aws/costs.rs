@@ -35,7 +35,7 @@ impl Stack {
         (calls, self.clients.calls().units())
     }
 
-    async fn writes(&self, writes: Vec<Write>) -> (Vec<(String, u64)>, (f64, f64)) {
+    async fn writing(&self, writes: Vec<Write>) -> (Vec<(String, u64)>, (f64, f64)) {
         self.costs(Commit { writes, ..Commit::default() }).await
     }
 
@@ -52,7 +52,7 @@ fn calls(names: &[&str]) -> Vec<(String, u64)> {
 #[tokio::test]
 async fn reads_cost_one_call() {
     let stack = Stack::new().await;
-    stack.writes(vec![put("a", When::Absent)]).await;
+    stack.writing(vec![put("a", When::Absent)]).await;
     stack.clients.calls().reset();
     stack.store.get(&Key { partition: "p".into(), sort: "a".into() }).await.unwrap();
     stack.store.query("p", "", None, 10).await.unwrap();
@@ -65,11 +65,11 @@ async fn reads_cost_one_call() {
 async fn writes_cost_what_they_must() {
     let stack = Stack::new().await;
     let [absent, always] = [When::Absent, When::Always];
-    assert_eq!(stack.writes(vec![put("a", absent)]).await, (calls(&["DynamoDB.PutItem"]), (0.0, 1.0)));
+    assert_eq!(stack.writing(vec![put("a", absent)]).await, (calls(&["DynamoDB.PutItem"]), (0.0, 1.0)));
     let delete = Write::Delete { key: Key { partition: "p".into(), sort: "a".into() }, when: always };
-    assert_eq!(stack.writes(vec![delete]).await, (calls(&["DynamoDB.DeleteItem"]), (0.0, 1.0)));
+    assert_eq!(stack.writing(vec![delete]).await, (calls(&["DynamoDB.DeleteItem"]), (0.0, 1.0)));
     let both = vec![put("a", absent), put("b", always)];
-    assert_eq!(stack.writes(both).await, (calls(&["DynamoDB.TransactWriteItems"]), (0.0, 4.0)));
+    assert_eq!(stack.writing(both).await, (calls(&["DynamoDB.TransactWriteItems"]), (0.0, 4.0)));
     let both = Commit { writes: vec![put("a", always), put("b", always)], sends: vec![job("g")], ..Commit::default() };
     let batch = calls(&["DynamoDB.BatchWriteItem", "SQS.SendMessageBatch"]);
     assert_eq!(stack.costs(both).await, (batch, (0.0, 2.0)));
@@ -98,9 +98,11 @@ async fn settling_costs_a_call_and_a_note_where_one_is_needed() {
         Commit { again, ..Commit::default() }
     };
     let (doubtful, sure) = (back(stack.leased("b").await, true), back(stack.leased("c").await, false));
-    let costs = stack.costs(doubtful).await;
-    assert_eq!(costs, (calls(&["SQS.ChangeMessageVisibilityBatch"]), (0.0, 0.0)));
-    let costs = stack.costs(sure).await;
-    assert_eq!(costs.0[0].0, "DynamoDB.PutItem");
-    assert_eq!(costs.1.1, 1.0);
+    // What comes again is received again at once, and its note looked for.
+    let settled = |costs: (Vec<(String, u64)>, (f64, f64))| {
+        (costs.0.into_iter().filter(|(name, _)| name != "DynamoDB.GetItem").collect::<Vec<_>>(), costs.1.1)
+    };
+    let hide = "SQS.ChangeMessageVisibilityBatch";
+    assert_eq!(settled(stack.costs(doubtful).await), (calls(&[hide]), 0.0));
+    assert_eq!(settled(stack.costs(sure).await), (calls(&["DynamoDB.PutItem", hide]), 1.0));
 }

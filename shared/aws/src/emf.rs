@@ -13,7 +13,7 @@ use sameroom_model::Timestamp;
 use serde_json::{Map, Value, json};
 
 /// How long counts gather before they are written.
-const EVERY: Duration = Duration::from_secs(60);
+const EVERY: Duration = Duration::from_mins(1);
 const NAMESPACE: &str = "Sameroom";
 /// The only dimension: which program counted.
 const DIMENSION: &str = "Role";

@@ -65,7 +65,8 @@ impl Settings {
         };
         let queue =
             |name| match url(name, QUEUE_CURE)?.ok_or(SettingsError { name, what: "is not set", cure: QUEUE_CURE })? {
-                value if value.ends_with(".fifo") => Ok(value),
+                // SQS takes no other case.
+                value if value.rsplit_once('.').is_some_and(|(_, last)| last == "fifo") => Ok(value),
                 _ => Err(SettingsError { name, what: "is not a FIFO queue's", cure: QUEUE_CURE }),
             };
         Ok(Self {

@@ -66,11 +66,17 @@ impl AwsStore {
         self.queues.forget(message_ids)
     }
 
-    /// Stops receiving, gives back what was received and not leased, and writes metrics. What is leased can be settled
-    /// as before.
+    /// Stops receiving, gives back what was received and not leased, and writes metrics; takes up to 25 s, since receives
+    /// under way are waited for. What is leased can be settled as before.
     pub async fn close(&self) {
         self.queues.close().await;
         self.emf.flush();
+    }
+
+    /// Ends all leases of a queue that this process received from, as if it had died: their jobs come again at once, in
+    /// doubt. For one that may not work on the queue any more, and has stopped doing so.
+    pub async fn release(&self, queue: QueueName) -> Result<(), Unavailable> {
+        self.queues.release(queue).await
     }
 
     /// The metrics that commits are counted in.
@@ -156,7 +162,7 @@ impl Store for AwsStore {
 
 impl Drop for AwsStore {
     fn drop(&mut self) {
-        self.queues.stop();
+        self.queues.end();
     }
 }
 

@@ -50,10 +50,7 @@ impl Call<'_> {
             SdkError::ResponseError(_) => {
                 format!("{name} on {on} was answered by something that is no answer of AWS's")
             }
-            other => format!(
-                "{name} on {on} could not be sent ({})",
-                other.source().map(|error| chain(error)).unwrap_or_default()
-            ),
+            other => format!("{name} on {on} could not be sent ({})", other.source().map(chain).unwrap_or_default()),
         };
         Unavailable::new(why)
     }

@@ -24,7 +24,7 @@ use crate::settings::{Settings, SettingsError};
 use crate::trouble::Call;
 
 /// For how long one data key seals.
-const SEALS_FOR: Duration = Duration::from_secs(3600);
+const SEALS_FOR: Duration = Duration::from_hours(1);
 /// How many seals one data key makes; far below the 2^32 that random nonces allow.
 const SEALS_MAX: u32 = 10_000;
 /// How many opened data keys are remembered.

@@ -276,8 +276,10 @@ impl Engine {
         }
     }
 
-    /// Commits the end of a delivery, with one less waiting in its lane.
+    /// Commits the end of a delivery, with one less waiting in its lane. What became of it must be recorded: made again,
+    /// one that was refused might be taken, behind later ones. So it keeps trying while the store is unavailable.
     async fn finish(&self, lane: &Lane, job: &str, commit: Commit) -> Result<(), Unavailable> {
+        let mut pause = Duration::from_millis(100);
         loop {
             let mut commit = commit.clone();
             let mut idle = false;
@@ -293,7 +295,11 @@ impl Engine {
                 }
                 Ok(_) => return Ok(()),
                 Err(CommitError::Conflict) => {}
-                Err(CommitError::Unavailable(e)) => return Err(e),
+                Err(CommitError::Unavailable(e)) if pause > Duration::from_secs(10) => return Err(e),
+                Err(CommitError::Unavailable(_)) => {
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
             }
         }
     }

@@ -13,9 +13,9 @@ use serde::{Deserialize, Serialize};
 use crate::ports::{Commit, CommitError, NewJob, QueueName, Tally, Unavailable, When, Write};
 use crate::{Engine, keys, rows};
 
-/// How many marks a row remembers of each kind. Jobs of a lane are put and settled in order, and what is done a second
-/// time is among the last ones done.
-const MARKS_MAX: usize = 16;
+/// How many marks a row remembers of each kind. Jobs of a lane are put and settled in order, so what is done a second
+/// time is of the last batch; batches are no longer than this.
+pub(crate) const MARKS_MAX: usize = 16;
 /// How long an idle lane's marks are kept: longer than a job may be under lease.
 const IDLE_KEPT: Duration = Duration::from_hours(24);
 

@@ -8,6 +8,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use crate::Engine;
+use crate::lane::MARKS_MAX;
 use crate::ports::QueueName;
 
 /// How long to wait when the store can't lease.
@@ -49,6 +50,8 @@ impl Pump {
 
 async fn run(engine: Engine, queue: QueueName, mut stopping: watch::Receiver<bool>) {
     let config = engine.config();
+    // What may come a second time must still be remembered then.
+    let batch = if engine.store().whole() { config.batch } else { config.batch.min(MARKS_MAX) };
     let permits = Arc::new(Semaphore::new(config.concurrency));
     let mut work = JoinSet::new();
     while !*stopping.borrow() {
@@ -57,7 +60,7 @@ async fn run(engine: Engine, queue: QueueName, mut stopping: watch::Receiver<boo
             _ = stopping.changed() => break,
         };
         let leased = tokio::select! {
-            leased = engine.store().lease(queue, config.batch) => leased,
+            leased = engine.store().lease(queue, batch) => leased,
             _ = stopping.changed() => break,
         };
         while work.try_join_next().is_some() {}

@@ -82,11 +82,11 @@ impl Inbox {
         self.ready.drain(..).flat_map(|(_, waiting)| waiting).collect()
     }
 
-    /// The receipt handles of all that is not under lease.
-    pub(crate) fn handles(&self) -> impl Iterator<Item = &str> {
+    /// All that is not under lease.
+    pub(crate) fn messages(&self) -> impl Iterator<Item = &Message> {
         let ready = self.ready.iter().map(|(_, waiting)| waiting);
         let rest = self.active.values().map(|active| &active.rest);
-        ready.chain(rest).flatten().map(|message| message.handle.as_str())
+        ready.chain(rest).flatten()
     }
 }
 
@@ -101,6 +101,7 @@ mod tests {
             id: name.into(),
             handle: format!("handle of {name}"),
             received: 1,
+            came: tokio::time::Instant::now(),
             sent_at_ms: 0,
             job: Opened { group: group.into(), attempts: 0, maybe: false, not_before: None, body: vec![].into() },
             standing: Standing { attempts: 0, maybe: false, not_before: None },
@@ -130,20 +131,20 @@ mod tests {
         }
     }
 
-    fn leased(group: &str, names: &str) -> Option<(String, String)> {
-        Some((group.to_owned(), names.to_owned()))
+    fn leased(group: &str, names: &str) -> (String, String) {
+        (group.to_owned(), names.to_owned())
     }
 
     #[test]
     fn groups_are_leased_one_by_one_and_the_rest_after_them() {
         let mut talk = Talk::new(&[("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")]);
-        assert_eq!(talk.lease(2), leased("a", "13"));
-        assert_eq!(talk.lease(2), leased("b", "2"));
+        assert_eq!(talk.lease(2), Some(leased("a", "13")));
+        assert_eq!(talk.lease(2), Some(leased("b", "2")));
         assert_eq!(talk.lease(2), None);
         assert!(talk.inbox.settle("a", 2, None).is_none());
         assert_eq!(talk.lease(2), None);
         assert!(talk.inbox.settle("a", 1, None).is_none());
-        assert_eq!(talk.lease(2), leased("a", "4"));
+        assert_eq!(talk.lease(2), Some(leased("a", "4")));
     }
 
     #[test]
@@ -154,16 +155,16 @@ mod tests {
         assert!(talk.inbox.settle("a", 1, Some(wait)).is_none());
         let (after, rest) = talk.inbox.settle("a", 2, None).unwrap();
         assert_eq!((after, rest.len(), rest[0].id.as_str()), (wait, 1, "3"));
-        assert_eq!((talk.lease(2), talk.inbox.handles().count()), (None, 0));
+        assert_eq!((talk.lease(2), talk.inbox.messages().count()), (None, 0));
     }
 
     #[test]
     fn all_that_is_not_under_lease_is_told() {
         let mut talk = Talk::new(&[("a", "1"), ("a", "2"), ("b", "3")]);
         talk.lease(1);
-        let mut handles: Vec<_> = talk.inbox.handles().collect();
-        handles.sort_unstable();
-        assert_eq!(handles, ["handle of 2", "handle of 3"]);
+        let mut names: Vec<_> = talk.inbox.messages().map(|message| message.id.as_str()).collect();
+        names.sort_unstable();
+        assert_eq!(names, ["2", "3"]);
         assert_eq!(talk.inbox.take_ready().len(), 1);
         assert_eq!(talk.inbox.ready(), 0);
     }

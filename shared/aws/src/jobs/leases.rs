@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use sameroom_engine::ports::{Leased, QueueName, Receipt, Unavailable};
 use sameroom_model::Timestamp;
+use tokio::time::Instant;
 
 use super::again::Standing;
 use super::envelope::Opened;
@@ -17,6 +18,8 @@ pub(crate) struct Message {
     pub(crate) handle: String,
     /// How often it was received.
     pub(crate) received: u32,
+    /// When it came, this time.
+    pub(crate) came: Instant,
     pub(crate) sent_at_ms: i64,
     pub(crate) job: Opened,
     pub(crate) standing: Standing,
@@ -39,13 +42,13 @@ pub(crate) struct Lease {
     pub(crate) message: Message,
 }
 
-/// What is under lease, and what of Lambda's batches is not done.
+/// What is under lease, and what of Lambda's batches is done.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     last: u64,
     open: HashMap<u64, Lease>,
-    /// Ids of Lambda's messages that are not done.
-    undone: HashSet<String>,
+    /// Ids of Lambda's messages that are done, until Lambda is told of the others.
+    done: HashSet<String>,
 }
 
 impl Leases {
@@ -69,7 +72,7 @@ impl Leases {
     pub(crate) fn close(&mut self, receipt: Receipt, done: bool) -> Option<Lease> {
         let lease = self.open.remove(&receipt.0)?;
         if done && lease.by == By::Lambda {
-            self.undone.remove(&lease.message.id);
+            self.done.insert(lease.message.id.clone());
         }
         Some(lease)
     }
@@ -83,21 +86,16 @@ impl Leases {
         Err(Unavailable::new("a job is done that is not under lease, or was settled"))
     }
 
-    /// Notes a message of a Lambda's batch.
-    pub(crate) fn expect(&mut self, message_id: &str) {
-        self.undone.insert(message_id.to_owned());
-    }
-
-    /// Those of the messages that are not done. All of them are forgotten.
+    /// Those of the messages that are not known to be done. All of them are forgotten.
     pub(crate) fn forget(&mut self, message_ids: &[String]) -> Vec<String> {
         self.open.retain(|_, lease| lease.by != By::Lambda || !message_ids.contains(&lease.message.id));
-        message_ids.iter().filter(|id| self.undone.remove(*id)).cloned().collect()
+        message_ids.iter().filter(|id| !self.done.remove(*id)).cloned().collect()
     }
 
-    /// The receipt handles of a queue's messages that this process received.
-    pub(crate) fn handles(&self, queue: QueueName) -> impl Iterator<Item = &str> {
-        let mine = self.open.values().filter(move |lease| lease.queue == queue && lease.by == By::Worker);
-        mine.map(|lease| lease.message.handle.as_str())
+    /// Those of a queue's messages that this process received, with their receipts.
+    pub(crate) fn mine(&self, queue: QueueName) -> impl Iterator<Item = (Receipt, &Message)> {
+        let mine = self.open.iter().filter(move |(_, lease)| lease.queue == queue && lease.by == By::Worker);
+        mine.map(|(receipt, lease)| (Receipt(*receipt), &lease.message))
     }
 }
 

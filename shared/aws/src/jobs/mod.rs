@@ -18,6 +18,7 @@ use aws_sdk_sqs::Client;
 use aws_sdk_sqs::types::QueueAttributeName as Name;
 use sameroom_engine::ports::{Clock, QueueName, Unavailable};
 use tokio::sync::{Notify, RwLock, watch};
+use tokio::task::JoinHandle;
 
 use crate::rows::Rows;
 use crate::trouble::Call;
@@ -27,8 +28,8 @@ use leases::Leases;
 
 /// A call takes at most so many messages.
 const BATCH: usize = 10;
-/// The longest that a message can be kept from being received.
-const HIDDEN_MAX: Duration = Duration::from_hours(12);
+/// The longest that a message is kept from being received: SQS takes 12 hours, counted from when it was received.
+const HIDDEN_MAX: Duration = Duration::from_hours(11);
 
 /// A message as SQS gives it: to a Lambda function by its event, to a worker by a receive.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,7 +70,17 @@ pub(crate) struct Queues {
     changed: Notify,
     /// Held while leases are prolonged, so that none is that was just given back.
     prolonging: RwLock<()>,
-    stop: watch::Sender<bool>,
+    phase: watch::Sender<Phase>,
+}
+
+/// Whether messages are received.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Phase {
+    Receiving,
+    /// No more, but for those of the receives that are under way, which are given back.
+    Closing,
+    /// The store is gone.
+    Gone,
 }
 
 #[derive(Default)]
@@ -78,6 +89,10 @@ struct State {
     inboxes: BTreeMap<QueueName, Inbox>,
     /// Why nothing could be received, until somebody is told.
     trouble: BTreeMap<QueueName, Unavailable>,
+    /// The loops that receive.
+    receiving: Vec<JoinHandle<()>>,
+    /// How many wait for jobs. Nothing is received for nobody.
+    waiting: BTreeMap<QueueName, usize>,
 }
 
 impl Queues {
@@ -92,7 +107,7 @@ impl Queues {
             state: Mutex::default(),
             changed: Notify::new(),
             prolonging: RwLock::new(()),
-            stop: watch::Sender::new(false),
+            phase: watch::Sender::new(Phase::Receiving),
         })
     }
 
@@ -131,7 +146,7 @@ impl fmt::Debug for Queues {
 
 /// A time as SQS takes it: whole seconds, not less than was asked for, and no more than it can do.
 fn seconds(wait: Duration) -> i32 {
-    wait.min(HIDDEN_MAX - Duration::from_mins(5)).as_millis().div_ceil(1000) as i32
+    wait.min(HIDDEN_MAX).as_millis().div_ceil(1000) as i32
 }
 
 #[cfg(test)]
@@ -141,7 +156,7 @@ mod tests {
     #[test]
     fn waits_are_whole_seconds_and_not_too_short() {
         let waits = [0, 1, 1000, 1001, 86_400_000].map(|wait| seconds(Duration::from_millis(wait)));
-        assert_eq!(waits, [0, 1, 1, 2, 42_900]);
+        assert_eq!(waits, [0, 1, 1, 2, 39_600]);
     }
 
     #[test]

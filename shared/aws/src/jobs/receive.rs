@@ -7,11 +7,14 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use futures_util::future::join_all;
-use sameroom_engine::ports::{Batch, QueueName, Unavailable};
+use sameroom_engine::ports::{Again, Batch, QueueName, Unavailable};
+use tokio::sync::watch;
+use tokio::time::Instant;
 
 use super::again::{self, Note, Standing};
+use super::inbox::Inbox;
 use super::leases::{By, Lease, Message, leased};
-use super::{BATCH, Queues, Record, envelope};
+use super::{BATCH, Phase, Queues, Record, State, envelope};
 use crate::chance;
 use crate::clients::timeouts;
 
@@ -20,7 +23,11 @@ const POLL: Duration = Duration::from_secs(20);
 /// How long an answer to it may take besides.
 const SLACK: Duration = Duration::from_secs(5);
 /// For how long what a worker received stays hidden from others, each time.
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_mins(1);
+/// After so long leases are not prolonged any more: whoever has them has forgotten them.
+const HELD_MAX: Duration = Duration::from_mins(15);
+/// After so long what is ready is given back, if nobody waits for any.
+const GRACE: Duration = Duration::from_secs(2);
 /// How often leases are prolonged.
 const BEAT: Duration = Duration::from_secs(20);
 /// No more is received while so many groups are ready.
@@ -33,7 +40,6 @@ const EARLY: i64 = 250;
 impl Queues {
     /// Takes the records of a Lambda's batch under lease: by group, in order.
     pub(crate) async fn intake(&self, queue: QueueName, records: Vec<Record>) -> Vec<Batch> {
-        records.iter().for_each(|record| self.state().leases.expect(&record.message_id));
         let messages = self.judge(queue, records).await;
         let mut state = self.state();
         let mut batches: Vec<Batch> = Vec::new();
@@ -52,6 +58,7 @@ impl Queues {
     /// See [`Store::lease`](sameroom_engine::ports::Store::lease). The first call starts receiving.
     pub(crate) async fn lease(self: &Arc<Self>, queue: QueueName, max: usize) -> Result<Batch, Unavailable> {
         self.start(queue);
+        let _waiting = Waiting::new(self, queue);
         loop {
             let mut changed = std::pin::pin!(self.changed.notified());
             changed.as_mut().enable();
@@ -64,27 +71,49 @@ impl Queues {
         }
     }
 
-    /// Stops receiving.
-    pub(crate) fn stop(&self) {
-        self.stop.send_replace(true);
+    /// Ends all loops at once.
+    pub(crate) fn end(&self) {
+        self.phase.send_replace(Phase::Gone);
     }
 
-    /// Stops receiving, and gives back what was received and is not under lease.
+    /// Stops receiving, and gives back what was received and is not under lease. Waits for receives that are under way,
+    /// since SQS would give them messages that come now, and hide those from everybody else.
     pub(crate) async fn close(&self) {
-        self.stop();
+        self.phase.send_modify(|phase| *phase = Phase::Closing.max(*phase));
+        self.changed.notify_waiters();
+        let receiving = std::mem::take(&mut self.state().receiving);
+        if tokio::time::timeout(POLL + SLACK, join_all(receiving)).await.is_err() {
+            tracing::warn!("a receive did not end; what it gets comes again in a minute");
+        }
         let queues: Vec<QueueName> = self.state().inboxes.keys().copied().collect();
         for queue in queues {
-            let ready = self.state().inboxes.get_mut(&queue).map(super::Inbox::take_ready).unwrap_or_default();
-            let _quiet = self.prolonging.read().await;
-            if let Err(e) = self.put_back(queue, ready, Duration::ZERO).await {
-                tracing::warn!(error = %e, "messages could not be given back; they come again in a minute");
-            }
+            self.put_back_ready(queue).await;
+        }
+    }
+
+    /// Ends all leases of a queue, as if this process had died: their jobs come again, in doubt.
+    pub(crate) async fn release(&self, queue: QueueName) -> Result<(), Unavailable> {
+        let again: Vec<Again> = {
+            let state = self.state();
+            let lost = |(receipt, _)| Again { receipt, after: Duration::ZERO, counts: true, maybe: true };
+            state.leases.mine(queue).map(lost).collect()
+        };
+        self.put_back_ready(queue).await;
+        self.settle(&[], &again).await
+    }
+
+    /// Gives back what is ready and nobody waits for.
+    async fn put_back_ready(&self, queue: QueueName) {
+        let _quiet = self.prolonging.read().await;
+        let ready = self.state().inboxes.get_mut(&queue).map(Inbox::take_ready).unwrap_or_default();
+        if let Err(e) = self.put_back(queue, ready, Duration::ZERO).await {
+            tracing::warn!(error = %e, "messages could not be given back; they come again in a minute");
         }
     }
 
     fn try_lease(&self, queue: QueueName, max: usize) -> Option<Result<Batch, Unavailable>> {
         let mut state = self.state();
-        let super::State { leases, inboxes, trouble } = &mut *state;
+        let State { leases, inboxes, trouble, .. } = &mut *state;
         let found = inboxes.get_mut(&queue).and_then(|inbox| inbox.lease(max, || leases.name()));
         if let Some((group, messages)) = found {
             let jobs = messages.iter().map(|(receipt, message)| leased(*receipt, message)).collect();
@@ -102,20 +131,16 @@ impl Queues {
             return;
         }
         state.inboxes.entry(queue).or_default();
-        drop(state);
-        let mut stopped = self.stop.subscribe();
-        let mine = Arc::downgrade(self);
-        tokio::spawn(async move {
-            tokio::select! {
-                () = receive_all(&mine, queue) => {}
-                () = prolong_all(&mine, queue) => {}
-                _ = stopped.wait_for(|stop| *stop) => {}
-            }
-        });
+        let (receiver, prolonger) = (Arc::downgrade(self), Arc::downgrade(self));
+        let receiving = until_gone(self.phase.subscribe(), async move { receive_all(&receiver, queue).await });
+        state.receiving.push(tokio::spawn(receiving));
+        tokio::spawn(until_gone(self.phase.subscribe(), async move { prolong_all(&prolonger, queue).await }));
     }
 
-    fn wants_more(&self, queue: QueueName) -> bool {
-        self.state().inboxes.get(&queue).is_some_and(|inbox| inbox.ready() < READY_MAX)
+    /// How many wait for jobs of a queue, and how many groups are ready for them.
+    fn demand(&self, queue: QueueName) -> (usize, usize) {
+        let state = self.state();
+        (state.waiting.get(&queue).copied().unwrap_or(0), state.inboxes.get(&queue).map_or(0, Inbox::ready))
     }
 
     fn put(&self, queue: QueueName, received: Result<Vec<Message>, Unavailable>) {
@@ -132,7 +157,9 @@ impl Queues {
     async fn judge(&self, queue: QueueName, records: Vec<Record>) -> Vec<Message> {
         let messages = join_all(records.into_iter().map(|record| self.message(record))).await;
         let now = self.clock.now().as_millisecond();
-        let (mut due, mut early): (Vec<Message>, BTreeMap<String, (i64, Vec<Message>)>) = (Vec::new(), BTreeMap::new());
+        let mut due = Vec::new();
+        // By group: how long they wait, and which.
+        let mut early: BTreeMap<String, (i64, Vec<Message>)> = BTreeMap::new();
         for message in messages {
             let wait = message.standing.not_before.map_or(0, |at| at - now);
             match early.get_mut(&message.job.group) {
@@ -156,7 +183,7 @@ impl Queues {
         let job = envelope::open(body, &group);
         let note = if received > 1 { self.note(&id).await } else { None };
         let standing = Standing::of(&job, received, note);
-        Message { id, handle, received, sent_at_ms, job, standing }
+        Message { id, handle, received, came: Instant::now(), sent_at_ms, job, standing }
     }
 
     /// What was noted of a message. Where that can't be told it is as if nothing was: too careful does no harm.
@@ -172,15 +199,57 @@ impl Queues {
     }
 }
 
-/// Receives until the queues are gone.
+/// Somebody who waits for jobs of a queue, until dropped.
+struct Waiting<'a> {
+    queues: &'a Queues,
+    queue: QueueName,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(queues: &'a Queues, queue: QueueName) -> Self {
+        *queues.state().waiting.entry(queue).or_default() += 1;
+        queues.changed.notify_waiters();
+        Self { queues, queue }
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if let Some(waiting) = self.queues.state().waiting.get_mut(&self.queue) {
+            *waiting -= 1;
+        }
+    }
+}
+
+async fn until_gone(mut phase: watch::Receiver<Phase>, work: impl Future<Output = ()>) {
+    tokio::select! {
+        () = work => {}
+        _ = phase.wait_for(|phase| *phase == Phase::Gone) => {}
+    }
+}
+
+/// Receives until no more is to be received.
 async fn receive_all(queues: &Weak<Queues>, queue: QueueName) {
     loop {
         let Some(mine) = queues.upgrade() else { return };
         let mut changed = std::pin::pin!(mine.changed.notified());
         changed.as_mut().enable();
-        if !mine.wants_more(queue) {
-            changed.await;
-            continue;
+        if *mine.phase.borrow() != Phase::Receiving {
+            return;
+        }
+        match mine.demand(queue) {
+            (0, 0) | (1.., READY_MAX..) => {
+                changed.await;
+                continue;
+            }
+            (0, _) => {
+                // Nobody has come for it while others might.
+                if tokio::time::timeout(GRACE, changed).await.is_err() && mine.demand(queue).0 == 0 {
+                    mine.put_back_ready(queue).await;
+                }
+                continue;
+            }
+            _ => {}
         }
         let received = match receive(&mine, queue).await {
             Ok(records) => Ok(mine.judge(queue, records).await),
@@ -230,8 +299,10 @@ async fn prolong_all(queues: &Weak<Queues>, queue: QueueName) {
         let _alone = mine.prolonging.write().await;
         let handles: Vec<(String, Duration)> = {
             let state = mine.state();
-            let waiting = state.inboxes.get(&queue).into_iter().flat_map(super::Inbox::handles);
-            waiting.chain(state.leases.handles(queue)).map(|handle| (handle.to_owned(), LEASE)).collect()
+            let waiting = state.inboxes.get(&queue).into_iter().flat_map(Inbox::messages);
+            let leased = state.leases.mine(queue).map(|(_, message)| message);
+            let young = waiting.chain(leased).filter(|message| message.came.elapsed() < HELD_MAX);
+            young.map(|message| (message.handle.clone(), LEASE)).collect()
         };
         if let Err(e) = mine.hide(queue, handles).await {
             tracing::warn!(error = %e, "leases could not be prolonged");

@@ -62,8 +62,12 @@ impl Queues {
                     behind.extend(rest.into_iter().map(|message| self.untouched(lease.queue, message, after)));
                 }
             };
-            done.iter().for_each(|receipt| close(*receipt, None));
-            again.iter().for_each(|again| close(again.receipt, Some(again.after)));
+            for receipt in done {
+                close(*receipt, None);
+            }
+            for again in again {
+                close(again.receipt, Some(again.after));
+            }
         }
         self.changed.notify_waiters();
         // They were not touched. If they can't be given back they come again by themselves, a little later.
@@ -149,7 +153,9 @@ impl Queues {
 
     async fn delete(&self, leases: Vec<Lease>) -> Result<(), Unavailable> {
         let mut by_queue: BTreeMap<QueueName, Vec<Lease>> = BTreeMap::new();
-        leases.into_iter().for_each(|lease| by_queue.entry(lease.queue).or_default().push(lease));
+        for lease in leases {
+            by_queue.entry(lease.queue).or_default().push(lease);
+        }
         for (queue, leases) in by_queue {
             let call = self.call("SQS DeleteMessageBatch", queue);
             for chunk in leases.chunks(BATCH) {

@@ -167,7 +167,7 @@ impl Planned {
         let guard = if self.parts == 0 {
             "attribute_not_exists(n)"
         } else {
-            values.insert(":n".to_owned(), number(self.parts));
+            values.insert(":n".to_owned(), number(self.parts as u64));
             "n = :n"
         };
         let expression = match self.when {
