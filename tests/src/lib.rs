@@ -3,5 +3,6 @@
 
 pub mod contract;
 pub mod hook;
+pub mod ministack;
 pub mod process;
 pub mod worlds;

@@ -126,23 +126,24 @@ pub async fn queues_are_apart(store: impl Subject) {
 
 /// The same dedup id is one job: while it waits, while it is leased, after it is done, and in another group.
 pub async fn a_dedup_id_is_one_job(store: impl Subject) {
-    assert_eq!(store.sends([once("g", "first", "id")]).await, [false]);
-    assert_eq!(
-        store.sends([once("g", "second", "id"), job("g", "other"), job("g", "other")]).await,
-        [true, false, false]
-    );
+    store.sends_told([once("g", "first", "id")], &[false]).await;
+    store.sends_told([once("g", "second", "id"), job("g", "other"), job("g", "other")], &[true, false, false]).await;
     let batch = store.leases(10).await;
     assert_eq!(texts(&batch), ["first", "other", "other"]);
-    assert_eq!(store.sends([once("h", "third", "id")]).await, [true]);
+    if !store.lacks().dedup_across_groups {
+        store.sends_told([once("h", "third", "id")], &[true]).await;
+    }
     store.is_done(batch.jobs).await;
-    assert_eq!(store.sends([once("g", "fourth", "id"), once("g", "new", "Id")]).await, [true, false]);
+    store.sends_told([once("g", "fourth", "id"), once("g", "new", "Id")], &[true, false]).await;
     assert_eq!(store.drains(1).await, ["new"]);
-    assert_eq!(count(&store, Tally::Accepted).await, 4);
+    if !store.lacks().told_duplicates {
+        assert_eq!(count(&store, Tally::Accepted).await, 4);
+    }
 }
 
 /// The same within one commit, and in commits that race each other.
 pub async fn a_duplicate_within_a_commit_is_one_job(store: impl Subject) {
-    assert_eq!(store.sends([once("g", 1.to_string().as_str(), "a"), once("g", "2", "a")]).await, [false, true]);
+    store.sends_told([once("g", "1", "a"), once("g", "2", "a")], &[false, true]).await;
     assert_eq!(store.drains(1).await, ["1"]);
     let store = Arc::new(store);
     let racing: Vec<_> = (0..20)
@@ -155,7 +156,7 @@ pub async fn a_duplicate_within_a_commit_is_one_job(store: impl Subject) {
     for sent in racing {
         first += usize::from(sent.await.unwrap() == [false]);
     }
-    assert_eq!(first, 1);
+    assert_eq!(first, if store.lacks().told_duplicates { 20 } else { 1 });
     assert_eq!(store.drains(1).await, ["race"]);
     store.has_nothing().await;
 }
@@ -224,20 +225,31 @@ pub async fn groups_take_turns(store: impl Subject) {
     store.sends((0..50).map(|n| job("long", n))).await;
     store.sends([job("short", "x")]).await;
     let mut groups = Vec::new();
-    for _ in 0..3 {
+    let turns = if store.lacks().turns { 30 } else { 3 };
+    for _ in 0..turns {
         let batch = store.leases(1).await;
         groups.push(batch.group);
         // Turns are by time: let the store tell the instants apart.
         store.pass(Duration::from_millis(2)).await;
         store.is_done(batch.jobs).await;
     }
-    assert_eq!(groups, ["long", "short", "long"]);
+    if store.lacks().turns {
+        assert!(groups.iter().any(|group| group == "short"), "{groups:?}");
+    } else {
+        assert_eq!(groups, ["long", "short", "long"]);
+    }
 }
 
 /// The lag grows while a job could run and nobody leases it, and not otherwise.
 pub async fn lag_is_the_wait_of_what_could_run(store: impl Subject) {
     let lag = || store.store().lag(QueueName::Events);
     assert_eq!(lag(), NOW);
+    if store.lacks().lag {
+        store.sends([job("g", 1)]).await;
+        store.pass(store.tick()).await;
+        assert_eq!(lag(), NOW);
+        return;
+    }
     let tick = store.tick();
     store.sends([NewJob { delay: tick, ..job("g", 1) }, job("g", 2)]).await;
     assert_eq!(lag(), NOW);
@@ -257,7 +269,10 @@ pub async fn the_census_keeps_the_law(store: impl Subject) {
         assert!(census.conserves(), "{census:?}");
     };
     law().await;
-    store.sends([once("g", "1", "1"), once("g", "1", "1"), once("g", "2", "2"), job("h", 3)]).await;
+    store.sends([once("g", "1", "1"), once("g", "2", "2"), job("h", 3)]).await;
+    if !store.lacks().told_duplicates {
+        store.sends_told([once("g", "1", "1")], &[true]).await;
+    }
     law().await;
     let mut batch = store.leases(10).await;
     law().await;
@@ -285,19 +300,19 @@ pub async fn the_census_keeps_the_law(store: impl Subject) {
     assert_eq!(counts.map(|tally| census.count(tally)), [3, 1, 1, 3, 1, 1]);
 }
 
-/// Ten thousand jobs that wait come in order, with new ones arriving meanwhile.
+/// Many jobs that wait come in order, with new ones arriving meanwhile.
 pub async fn a_long_backlog_keeps_its_order(store: impl Subject) {
     const GROUPS: usize = 7;
-    const WAITING: usize = 10_000;
-    const LATER: usize = 2_000;
+    let waiting = store.many();
+    let later = waiting / 5;
     let jobs = |range: std::ops::Range<usize>| range.map(|n| job(&format!("group{}", n % GROUPS), n));
-    for from in (0..WAITING).step_by(500) {
-        store.sends(jobs(from..from + 500)).await;
+    for from in (0..waiting).step_by(500) {
+        store.sends(jobs(from..waiting.min(from + 500))).await;
     }
-    assert_eq!(store.store().census().await.unwrap().waiting(QueueName::Events), WAITING as i64);
-    let (mut sent, mut done) = (WAITING, 0);
+    assert_eq!(store.store().census().await.unwrap().waiting(QueueName::Events), waiting as i64);
+    let (mut sent, mut done) = (waiting, 0);
     let mut last: BTreeMap<String, usize> = BTreeMap::new();
-    while done < WAITING + LATER {
+    while done < waiting + later {
         let batch = store.leases(40).await;
         for job in &batch.jobs {
             let n: usize = text(job).parse().unwrap();
@@ -307,9 +322,10 @@ pub async fn a_long_backlog_keeps_its_order(store: impl Subject) {
         }
         done += batch.jobs.len();
         store.is_done(batch.jobs).await;
-        if sent < WAITING + LATER {
-            store.sends(jobs(sent..sent + 20)).await;
-            sent += 20;
+        if sent < waiting + later {
+            let upto = (sent + 20).min(waiting + later);
+            store.sends(jobs(sent..upto)).await;
+            sent = upto;
         }
     }
     store.has_nothing().await;

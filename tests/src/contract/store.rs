@@ -33,6 +33,34 @@ pub trait Subject: Send + Sync + 'static {
     fn tick(&self) -> Duration {
         Duration::from_millis(150)
     }
+
+    /// How long it is looked whether there is nothing to lease.
+    fn glance(&self) -> Duration {
+        Duration::from_millis(60)
+    }
+
+    /// How many jobs are a long backlog.
+    fn many(&self) -> usize {
+        10_000
+    }
+
+    /// What the store can't do, by the nature of what it stands on.
+    fn lacks(&self) -> Lacks {
+        Lacks::default()
+    }
+}
+
+/// What a store can't do. Its documentation says why.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Lacks {
+    /// It is not told which jobs were duplicates, and counts them as accepted.
+    pub told_duplicates: bool,
+    /// The same dedup id in two groups is two jobs.
+    pub dedup_across_groups: bool,
+    /// It has no lag.
+    pub lag: bool,
+    /// Which group is leased next is not its own to choose, so that a long backlog may have more than every second turn.
+    pub turns: bool,
 }
 
 /// Makes a module of tests: every check of the contract, against subjects made by an async function.
@@ -104,6 +132,16 @@ pub(super) trait Talk: Subject {
         rows.into_iter().map(|(sort, _)| sort).collect()
     }
 
+    /// Sends, and sees that these are told to be duplicates, in order; where it can be told.
+    async fn sends_told(&self, jobs: impl IntoIterator<Item = NewJob> + Send, duplicates: &[bool]) {
+        let told = self.sends(jobs).await;
+        if self.lacks().told_duplicates {
+            assert_eq!(told, vec![false; duplicates.len()]);
+        } else {
+            assert_eq!(told, duplicates);
+        }
+    }
+
     async fn sends(&self, jobs: impl IntoIterator<Item = NewJob> + Send) -> Vec<bool> {
         let sends = jobs.into_iter().collect();
         self.commits(Commit { sends, ..Commit::default() }).await
@@ -116,7 +154,7 @@ pub(super) trait Talk: Subject {
 
     /// Says that there is nothing to lease, without letting time pass.
     async fn has_nothing(&self) {
-        let batch = timeout(Duration::from_millis(60), self.store().lease(QueueName::Events, 10)).await;
+        let batch = timeout(self.glance(), self.store().lease(QueueName::Events, 10)).await;
         assert!(batch.is_err(), "{batch:?}");
     }
 
