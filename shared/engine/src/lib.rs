@@ -26,6 +26,7 @@ mod ingest;
 mod joining;
 pub mod keys;
 mod link;
+mod listing;
 mod map;
 mod mentions;
 mod moving;
@@ -54,6 +55,7 @@ mod tests;
 mod tokens;
 mod tube_rows;
 mod tubes;
+mod versions;
 mod views;
 mod waking;
 
