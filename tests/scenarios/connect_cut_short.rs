@@ -73,7 +73,8 @@ async fn by_the_api() {
         let key = town.engine.add_key(&"operator".into(), "test", &scopes, None).await.unwrap().unwrap().1;
         let ask = async |method: reqwest::Method, path: &str, body: Option<Value>| {
             let url = format!("http://{}/api/v1{path}", town.address);
-            let request = reqwest::Client::new().request(method, url).bearer_auth(key.expose_secret());
+            let request =
+                reqwest::Client::builder().build().unwrap().request(method, url).bearer_auth(key.expose_secret());
             let request = request.header("idempotency-key", "connect");
             let request = match body {
                 Some(body) => request.header("content-type", "application/json").body(body.to_string()),

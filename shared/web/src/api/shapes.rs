@@ -143,7 +143,7 @@ impl From<model::RoomOptions> for RoomOptions {
 
 impl RoomOptionsChange {
     /// The options with the changes made.
-    pub(crate) fn apply(&self, to: model::RoomOptions) -> model::RoomOptions {
+    pub(crate) fn apply(self, to: model::RoomOptions) -> model::RoomOptions {
         model::RoomOptions {
             author: self.author.map_or(to.author, Into::into),
             team: self.team.unwrap_or(to.team),
