@@ -188,6 +188,7 @@ impl Run<'_> {
         if let Some(heard) = commands::heard(&event, open.as_deref()) {
             return match heard {
                 Heard::Nothing => self.filter(&job),
+                Heard::Asked(_) if commands::too_old(&event, job.accepted) => self.filter(&job),
                 Heard::Asked(asked) => self.obey(&job, &event, &asked).await,
             };
         }
