@@ -13,6 +13,8 @@ mod jobs;
 mod rows;
 mod settings;
 mod store;
+#[cfg(test)]
+mod testing;
 mod trouble;
 mod vault;
 mod work;
