@@ -60,4 +60,5 @@ mod slack_slack;
 mod slack_socket;
 mod store_contract;
 mod tubes;
+mod watching;
 mod workers;

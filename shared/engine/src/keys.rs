@@ -149,6 +149,11 @@ pub(crate) fn room_tube(room: &RoomRef, id: &TubeId) -> Key {
     key(room_partition(room), join(&["tube", id.as_str()]))
 }
 
+/// Where it is kept that a room's platform said that the room is closed, and why.
+pub(crate) fn room_closed(room: &RoomRef) -> Key {
+    key(room_partition(room), "closed")
+}
+
 pub(crate) fn room_seen(room: &RoomRef) -> Key {
     key(room_partition(room), "seen")
 }

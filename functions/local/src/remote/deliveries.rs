@@ -29,10 +29,7 @@ pub(super) async fn run(desk: &Desk, action: DeliveriesAction) -> Result<(), Fai
             let body = lane.map_or_else(|| json!({}), |lane| json!({ "id": lane }));
             let done = client.post(&["lanes", "resume"], Some(body)).await?;
             desk.answer(&done, || {
-                say!(
-                    "{} on within a minute.",
-                    count(done["resumed"].as_u64().unwrap_or_default(), "lane goes", "lanes go")
-                );
+                say!("{} on.", count(done["resumed"].as_u64().unwrap_or_default(), "lane goes", "lanes go"));
             });
             Ok(())
         }

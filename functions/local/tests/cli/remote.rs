@@ -243,6 +243,40 @@ fn what_crosses_is_watched_without_its_words() {
 }
 
 #[test]
+fn what_crosses_is_watched_with_its_words_where_that_is_asked() {
+    let place = Place::new();
+    let running = place.start(&[]);
+    let file = place.path("reader.key").display().to_string();
+    place.does(&["keys", "add", "--name", "reader", "--scope", "read", "--to-file", &file]);
+    let mut reader = place.command(&["watch", "--text", "--url", running.url(), "--key-file", &file]);
+    let said = reader.output().expect("it runs");
+    assert!(!said.status.success());
+    assert!(String::from_utf8_lossy(&said.stderr).contains("lacks the scope `admin`"), "{said:?}");
+
+    let mut watch = place.command(&["watch", "--text"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(watch.stdout.take().expect("piped")).lines().map(|line| line.expect("a line"));
+    let (told, seen) = std::sync::mpsc::channel();
+    std::thread::spawn(move || lines.try_for_each(|line| told.send(line)));
+    let mut shown = Vec::new();
+    for n in 0..40 {
+        let deed = serde_json::json!({
+            "type": "post", "id": n.to_string(), "author": { "id": "0123456789abcdef", "name": "Ada" },
+            "text": "plain\u{1b}[31mwords",
+        });
+        running.post(&format!("/hooks/local/local/{}", running.tokens()[0]), &[], &deed.to_string());
+        while let Ok(line) = seen.recv_timeout(std::time::Duration::from_millis(300)) {
+            shown.push(line);
+        }
+        if shown.len() > 1 {
+            break;
+        }
+    }
+    watch.kill().expect("killed");
+    let _ = watch.wait();
+    assert!(shown.iter().any(|line| line.contains("Ada: plain[31mwords")), "{shown:?}");
+}
+
+#[test]
 fn an_account_is_added_by_its_form_and_missing_answers_are_named() {
     let place = Place::new();
     let _running = place.start(&[]);

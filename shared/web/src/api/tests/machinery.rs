@@ -226,6 +226,20 @@ async fn events_tell_what_came_after_the_last_one_seen() {
 }
 
 #[tokio::test]
+async fn words_are_told_only_by_an_admins_key_and_with_what_crosses() {
+    let world = World::new().await;
+    for scopes in [&[Scope::Read][..], &[Scope::Tubes, Scope::Portals]] {
+        let key = world.key("operator", scopes).await;
+        let reply = world.ask(&key, "GET", "/events?crossings=true&text=true", None).await;
+        reply.is_problem(403, "scope");
+        assert!(reply.header("www-authenticate").contains("scope=\"admin\""), "{reply:?}");
+        assert_eq!(world.ask(&key, "GET", "/events?crossings=true", None).await.status.as_u16(), 200);
+    }
+    assert_eq!(world.admin("GET", "/events?crossings=true&text=true", None).await.status.as_u16(), 200);
+    world.admin("GET", "/events?text=true", None).await.is_problem(400, "malformed");
+}
+
+#[tokio::test]
 async fn a_store_that_fails_is_our_failure_and_says_so() {
     let world = World::new().await;
     world.admin("GET", "/tubes", None).await;
