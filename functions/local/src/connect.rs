@@ -55,7 +55,7 @@ pub(crate) fn understand(text: &str) -> anyhow::Result<Located> {
     }
     let mut located = platform.locate(&url).map_err(|e| anyhow::anyhow!("'{}': {e}", shown(&url)))?;
     if local {
-        located.account = serve::local_draft();
+        located.account = sameroom_web::local_draft();
         serve::LOCAL_SITE.clone_into(&mut located.room.site);
     }
     Ok(located)

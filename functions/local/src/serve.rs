@@ -10,9 +10,9 @@ use anyhow::{Context as _, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use sameroom_engine::{Engine, Pump};
-use sameroom_model::{AccountId, AccountState, Identity, MadeBy, Room, RoomRef, Secrets, Tube};
-use sameroom_platforms::{Carrier, Draft, RoomDraft, by_name};
-use sameroom_web::LOCAL_ACCOUNT;
+use sameroom_model::{AccountId, AccountState, MadeBy, Room, RoomRef, Tube};
+use sameroom_platforms::{Carrier, RoomDraft, by_name};
+use sameroom_web::{LOCAL_ACCOUNT, Options, local_draft};
 use sameroom_wire::News;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -93,7 +93,8 @@ async fn run(mut settings: Settings, pairs: Vec<Pair>, json: bool) -> anyhow::Re
     let desk = Desk { runtime: runtime.clone(), url: Some(base.clone()) };
     let control = tokio::spawn(control::listen(desk, Socket::bind(&settings.data), stopping.clone()));
     let hint = scene.newcomer.then(try_next);
-    let options = sameroom_web::Options { hint, base: Some(base.clone()), limits: settings.limits };
+    let base_told = Arc::new(base.clone().into());
+    let options = Options { hint, base: base_told, limits: settings.limits, ..Options::default() };
     let router = sameroom_web::router_with(runtime.engine.clone(), options);
     let commands = tokio::spawn(control::serve_api(&settings.data, router.clone(), stopping.clone()));
     let serving = tokio::spawn(server::run(listener, router, stopping.clone()));
@@ -211,18 +212,6 @@ async fn first_rooms(engine: &Engine) -> anyhow::Result<()> {
 pub(crate) async fn local_account(engine: &Engine) -> anyhow::Result<()> {
     engine.add_account_as(LOCAL_ACCOUNT.into(), &operator(), &local_draft()).await?;
     Ok(())
-}
-
-/// That account as it is added.
-pub(crate) fn local_draft() -> Draft {
-    Draft {
-        platform: LOCAL_ACCOUNT,
-        endpoint: "local:".to_owned(),
-        identity: Identity { key: None, name: "Sameroom".to_owned() },
-        settings: serde_json::Value::Null,
-        secrets: Secrets::default(),
-        place: sameroom_model::Place::Alone,
-    }
 }
 
 async fn local_room(engine: &Engine, name: &str) -> anyhow::Result<Room> {

@@ -17,8 +17,6 @@ use crate::{Engine, keys, rows};
 
 /// For how long changes can be asked for.
 const KEEP: Duration = Duration::from_hours(24);
-/// How often a follower looks by itself, for what other processes changed.
-const LOOK_AGAIN: Duration = Duration::from_secs(5);
 /// How many changes may wait to be written for one owner; more are dropped, as the things themselves can be listed.
 const PENDING_MAX: usize = 1000;
 /// How many are written in one commit.
@@ -280,6 +278,11 @@ impl Engine {
 }
 
 impl Following {
+    /// The number of the last change that was told, or from which on it began.
+    pub fn seen(&self) -> u64 {
+        self.seen
+    }
+
     /// Waits until something changed, and tells what: at least one change, or that some were missed.
     pub async fn next(&mut self) -> Result<Since, Unavailable> {
         loop {
@@ -290,7 +293,7 @@ impl Following {
                 return Ok(since);
             }
             // The sender goes only when nobody follows, and we do; time out all the same, for other processes' sake.
-            let _ = tokio::time::timeout(LOOK_AGAIN, self.news.changed()).await;
+            let _ = tokio::time::timeout(self.engine.inner.config.look_again, self.news.changed()).await;
         }
     }
 }

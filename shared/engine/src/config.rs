@@ -45,6 +45,8 @@ pub struct Config {
     /// Whether connections are held by another process, which makes the deliveries that go by them: those go to
     /// [`QueueName::Held`](crate::ports::QueueName::Held).
     pub apart: bool,
+    /// How often who follows an owner's changes looks by itself, for what other processes changed.
+    pub look_again: Duration,
     /// How long rooms have to answer a ping before those that have not are told.
     pub ping_wait: Duration,
 }
@@ -70,6 +72,7 @@ impl Default for Config {
             mention_by_name: true,
             commands: CommandRules::default(),
             apart: false,
+            look_again: Duration::from_secs(5),
             ping_wait: Duration::from_secs(30),
         }
     }

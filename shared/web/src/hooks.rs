@@ -4,9 +4,10 @@ use axum::body::Body;
 use axum::extract::{Path, Request, State};
 use axum::response::Response;
 use http::Uri;
+use sameroom_engine::Engine;
 use sameroom_model::AccountId;
 
-use crate::{App, body, page};
+use crate::{body, page};
 
 /// What the path says.
 #[derive(Debug)]
@@ -17,7 +18,7 @@ pub(crate) struct Target {
 
 /// Takes in a webhook request.
 pub(crate) async fn receive(
-    State(app): State<App>,
+    State(engine): State<Engine>,
     Path(parts): Path<Vec<(String, String)>>,
     request: Request,
 ) -> Response {
@@ -35,7 +36,7 @@ pub(crate) async fn receive(
     };
     parts.uri = below(&parts.uri);
     let request = http::Request::from_parts(parts, bytes);
-    page::document(app.engine.receive(&target.platform, &target.account, request).await)
+    page::document(engine.receive(&target.platform, &target.account, request).await)
 }
 
 fn target(parts: Vec<(String, String)>) -> Option<Target> {

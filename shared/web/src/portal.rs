@@ -21,7 +21,7 @@ const NAME_MAX: usize = 80;
 pub(crate) async fn show(State(app): State<App>, Path(token): Path<String>) -> Response {
     match app.engine.invitation(&token.clone().into()).await {
         Ok(Some(invitation)) => {
-            let base = app.engine.config().public_url.clone().unwrap_or_default();
+            let base = app.public_url();
             page::filled(&PAGE.replacen(WORDS, &words(&invitation, &format!("{base}/portals/{token}")), 1))
         }
         Ok(None) => {

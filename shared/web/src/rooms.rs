@@ -12,7 +12,8 @@ use futures_util::stream::{self, Stream, StreamExt};
 use http::StatusCode;
 use sameroom_engine::ports::Unavailable;
 use sameroom_engine::{Engine, Entry, problem};
-use sameroom_model::{MessageKey, Room, RoomRef};
+use sameroom_model::{Identity, MessageKey, Place, Room, RoomRef, Secrets};
+use sameroom_platforms::Draft;
 use sameroom_text::html;
 use sameroom_text::names::excerpt;
 use serde_json::{Value, json};
@@ -23,12 +24,26 @@ use crate::{App, page};
 /// The account that the rooms living here belong to.
 pub const LOCAL_ACCOUNT: &str = "local";
 
+/// That account as it is added: where it is there, its owner can make rooms that live here.
+pub fn local_draft() -> Draft {
+    Draft {
+        platform: LOCAL_ACCOUNT,
+        endpoint: "local:".to_owned(),
+        identity: Identity { key: None, name: "Sameroom".to_owned() },
+        settings: Value::Null,
+        secrets: Secrets::default(),
+        place: Place::Alone,
+    }
+}
+
 /// How many rooms stand side by side at most.
 const ROOMS_MAX: usize = 4;
 /// The longest excerpt of an answered message, in graphemes.
 const EXCERPT_MAX: usize = 80;
 /// How often a silent stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// After how long a page comes again whose stream ended.
+const AGAIN: Duration = Duration::from_secs(3);
 
 pub(crate) async fn page(State(app): State<App>, Path(tokens): Path<String>) -> Response {
     let mut rooms = Vec::new();
@@ -44,7 +59,7 @@ pub(crate) async fn page(State(app): State<App>, Path(tokens): Path<String>) -> 
 
 pub(crate) async fn events(State(app): State<App>, Path(token): Path<String>) -> Response {
     let room = at(&token);
-    match follow(app.engine, room).await {
+    match follow(app.engine, room, app.stream_for.is_some()).await {
         Ok(Some(stream)) => {
             let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
             // So that no proxy in between keeps what should be seen at once.
@@ -56,11 +71,12 @@ pub(crate) async fn events(State(app): State<App>, Path(token): Path<String>) ->
     }
 }
 
-/// The history first, then what comes. Following begins before the history is read, so that nothing falls in between;
+/// The history first, then what comes; where `ends`, the history alone, and the page comes again. Following begins before the history is read, so that nothing falls in between;
 /// the page replaces an entry that it has already.
 async fn follow(
     engine: Engine,
     room: RoomRef,
+    ends: bool,
 ) -> Result<Option<impl Stream<Item = Result<Told, Infallible>>>, Unavailable> {
     let Some(first) = boot(&engine, &room).await? else { return Ok(None) };
     let changes = engine.follow(&room);
@@ -68,7 +84,13 @@ async fn follow(
     let mut known: HashMap<MessageKey, (String, String)> = HashMap::new();
     let mut start = vec![Ok(Told::default().event("room").data(first.to_string()))];
     start.extend(history.iter().map(|entry| Ok(told(entry, &mut known))));
-    let live = stream::unfold((changes, known), |(mut changes, mut known)| async move {
+    if ends {
+        start.push(Ok(Told::default().retry(AGAIN)));
+    }
+    let live = stream::unfold((changes, known), move |(mut changes, mut known)| async move {
+        if ends {
+            return None;
+        }
         match changes.recv().await {
             Ok(entry) => {
                 let told = told(&entry, &mut known);

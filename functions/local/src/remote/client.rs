@@ -232,7 +232,8 @@ impl Events {
         loop {
             let Some(line) = self.line().await? else { return Ok(None) };
             if line.is_empty() {
-                if !told.data.is_empty() {
+                // One without data says where to go on from.
+                if !told.data.is_empty() || told.id.is_some() {
                     return Ok(Some(told));
                 }
                 told = Told::default();

@@ -28,7 +28,7 @@ pub(super) async fn run(desk: &Desk, no_changes: bool, words: bool) -> Result<()
             if told.id.is_some() {
                 last.clone_from(&told.id);
             }
-            let wanted = told.name == "crossing" || !no_changes;
+            let wanted = !told.data.is_empty() && (told.name == "crossing" || !no_changes);
             if wanted && !print(desk, &told) {
                 return Ok(());
             }

@@ -514,7 +514,7 @@ mod tests {
                 return; // What is given back later is not modelled here.
             }
             self.queues.hurry(QueueName::Events, &|which| which == name, now, &mut Woken::default());
-            let queue = &self.queues.both[0];
+            let queue = &self.queues.all[0];
             let Some(index) = queue.by_name.get(name.as_str()) else { return };
             for job in queue.groups[*index].buffer.iter().filter(|job| job.due.is_none()) {
                 self.disk.get_mut(&job.id).unwrap().2 = None;

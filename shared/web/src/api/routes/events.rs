@@ -12,6 +12,7 @@ use sameroom_engine::{Change, ChangeKind, Crossed, Crossing, Following, Landing,
 use sameroom_model::{OwnerId, Scope, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -24,6 +25,9 @@ use crate::api::shapes::{Place, owned_account, place, room_id_of};
 
 /// How often a silent stream says that it lives.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
+
+/// After how long a client comes again whose stream ended.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Something that changed: the data of an event.
 #[derive(Debug, Serialize, ToSchema)]
@@ -129,7 +133,10 @@ async fn follow_events(
     }
     let following = app.engine.watch(&caller.owner, after).await?;
     let crossings = query.crossings.then(|| app.engine.crossings(query.text.then(|| caller.owner.clone())));
-    let stream = follow(Watch { app, owner: caller.owner, token, following, crossings });
+    let until = app.stream_for.map(|time| Instant::now() + time);
+    let first = until.map(|_| Ok(Told::default().id(following.seen().to_string()).retry(AGAIN)));
+    let watch = Watch { app, owner: caller.owner, token, following, crossings, until, told: false };
+    let stream = stream::iter(first).chain(follow(watch));
     let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response();
     // So that no proxy in between keeps what should be seen at once.
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
@@ -143,12 +150,20 @@ struct Watch {
     token: Option<SecretString>,
     following: Following,
     crossings: Option<Watching>,
+    /// When it ends if there was nothing to tell. `None`: it goes on.
+    until: Option<Instant>,
+    /// Whether something was told.
+    told: bool,
 }
 
-/// What comes, until the key is no longer valid or the store fails: the client comes again then.
+/// What comes, until the key is no longer valid, the store fails, or an answer has to end: the client comes again then.
 fn follow(watch: Watch) -> impl Stream<Item = Result<Told, Infallible>> {
     stream::unfold(watch, |mut watch| async move {
+        if watch.told && watch.until.is_some() {
+            return None;
+        }
         let told = tokio::select! {
+            () = over(watch.until) => return None,
             since = watch.following.next() => {
                 let since = since.ok()?;
                 let mut told = Vec::new();
@@ -164,9 +179,17 @@ fn follow(watch: Watch) -> impl Stream<Item = Result<Told, Infallible>> {
             // A key may have been revoked since the stream began.
             watch.app.engine.authenticate(token).await.ok()??;
         }
+        watch.told |= !told.is_empty();
         Some((stream::iter(told.into_iter().map(Ok)), watch))
     })
     .flatten()
+}
+
+async fn over(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// The next crossing, where they are watched. What a slow client misses is left out.

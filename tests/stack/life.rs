@@ -1,0 +1,79 @@
+//! A stack's life: deployed, changed while messages flow, and deleted with nothing left.
+
+use std::path::Path;
+
+use serde_json::json;
+
+use crate::cloud::shared;
+use crate::slack::{Pair, has, lines};
+
+#[tokio::test]
+async fn a_stack_is_changed_while_messages_flow_and_leaves_nothing_when_it_is_deleted() {
+    let cloud = &shared().cloud;
+    let stack = cloud.deploy("life", &[("Front", "function-urls")]).await;
+    let mut aws = stack.calls();
+    let before = own(&mut aws, "life").await;
+    assert!(before.len() > 10, "{before:?}");
+    let pair = Pair::meet(&stack).await;
+    let acme = pair.acme.clone();
+    let talk = tokio::spawn(async move {
+        for n in 0..60 {
+            acme.says("general", "ann", &format!("flow {n}"));
+            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+        }
+    });
+    // Other code, other settings, and a worker's stack beside.
+    let more = [("LogLevel", "info"), ("MaximumConcurrency", "10"), ("WorkerImage", "example.org/sameroom-worker:1")];
+    let changed = cloud.deploy("life", &more).await;
+    assert_eq!(changed.output("HooksUrl"), stack.output("HooksUrl"), "what was registered elsewhere must stay");
+    talk.await.expect("it talks");
+    has(&pair.globex, "flow 59").await;
+    assert_eq!(lines(&pair.globex, "flow "), (0..60).map(|n| format!("flow {n}")).collect::<Vec<_>>());
+
+    cloud.sam(Path::new("."), &["delete", "--stack-name", "life", "--region", "us-east-1", "--no-prompts"]).await;
+    let left = own(&mut aws, "life").await;
+    assert_eq!(left, [""; 0], "left behind");
+}
+
+#[tokio::test]
+async fn with_an_http_api_there_is_one_address() {
+    let cloud = &shared().cloud;
+    let stack = cloud.deploy("fronted", &[("Front", "http-api")]).await;
+    assert_eq!(stack.output("Url"), stack.output("HooksUrl"));
+    let id = stack.output("Url").split("//").nth(1).and_then(|rest| rest.split('.').next()).unwrap_or_default();
+    let base = format!("{}/_aws/execute-api/{id}/$default", cloud.endpoint());
+    let api = crate::api::Api::new(&base, &stack.key);
+    assert!(api.get("/platforms").await["items"].as_array().is_some_and(|items| !items.is_empty()));
+    // Webhooks reach the other function: it knows no pages.
+    let client = reqwest::Client::new();
+    let answer = client.post(format!("{base}/hooks/slack/nobody")).body("{}").send().await.expect("an answer");
+    assert_eq!(answer.status().as_u16(), 401);
+    cloud.sam(Path::new("."), &["delete", "--stack-name", "fronted", "--region", "us-east-1", "--no-prompts"]).await;
+}
+
+/// What there is in AWS whose name begins with that of a stack.
+async fn own(aws: &mut crate::calls::Calls, name: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for (service, operation, list, field) in [
+        ("sqs", "list_queues", "QueueUrls", ""),
+        ("dynamodb", "list_tables", "TableNames", ""),
+        ("lambda", "list_functions", "Functions", "FunctionName"),
+        ("lambda", "list_event_source_mappings", "EventSourceMappings", "FunctionArn"),
+        ("iam", "list_roles", "Roles", "RoleName"),
+        ("logs", "describe_log_groups", "logGroups", "logGroupName"),
+        ("cloudwatch", "describe_alarms", "MetricAlarms", "AlarmName"),
+        ("cloudwatch", "list_dashboards", "DashboardEntries", "DashboardName"),
+        ("ecs", "list_clusters", "clusterArns", ""),
+    ] {
+        let told = aws.does(service, operation, json!({})).await;
+        for item in told[list].as_array().into_iter().flatten() {
+            let text = if field.is_empty() { item.as_str() } else { item[field].as_str() }.unwrap_or_default();
+            let last = text.rsplit(['/', ':']).next().unwrap_or_default();
+            let ours = |text: &str| text == name || text.starts_with(&format!("{name}-"));
+            if ours(last) || ours(text) || text.contains(&format!("/{name}/")) {
+                found.push(format!("{service}: {text}"));
+            }
+        }
+    }
+    found
+}
