@@ -34,5 +34,6 @@ macro_rules! stories {
 mod beyond;
 mod contract;
 mod costs;
+mod relayed;
 mod stack;
 mod stories;

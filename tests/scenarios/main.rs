@@ -39,6 +39,7 @@ macro_rules! stories {
 }
 
 mod commands;
+mod connect_cut_short;
 mod crossing;
 mod faults;
 mod lanes;

@@ -115,6 +115,11 @@ stories! {
         let begun = town.engine.start_onboarding(&"another".into(), "slack", Some(&app), &back(town)).await.unwrap();
         let other = allows(town, &beta, "bob", &begun).await;
         assert_ne!(acme, other);
+        // What goes with the app counts the other owner's installation, and tells nothing else of it.
+        let impact = town.engine.account_impact(&"operator".into(), &app).await.unwrap().unwrap();
+        assert_eq!(impact.installations, Some((1, 1)));
+        let impact = town.engine.account_impact(&"operator".into(), &acme).await.unwrap().unwrap();
+        assert_eq!(impact.installations, None, "it is no app");
         town.knows_slack("beta", &beta, &other);
         town.tube_of(["operator", "another"], "acme general", "beta general").await;
         slack.says("general", "ann", "hello beta");

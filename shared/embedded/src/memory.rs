@@ -76,6 +76,7 @@ struct State {
     seen: BTreeMap<(QueueName, String), Timestamp>,
     tally: BTreeMap<Tally, i64>,
     last_id: u64,
+    pass_commits: u32,
     fail_commits: u32,
     fail_reads: u32,
     conflicts: u32,
@@ -103,7 +104,13 @@ impl Memory {
 
     /// Makes the next `n` commits [`Unavailable`]. They do nothing.
     pub fn fail_next(&self, n: u32) {
-        self.lock().fail_commits = n;
+        self.fail_after(0, n);
+    }
+
+    /// Makes `n` commits [`Unavailable`] after `pass` more have been made: so that what takes several is cut short at each.
+    pub fn fail_after(&self, pass: u32, n: u32) {
+        let mut state = self.lock();
+        (state.pass_commits, state.fail_commits) = (pass, n);
     }
 
     /// Makes the next `n` reads of rows [`Unavailable`].
@@ -227,7 +234,9 @@ impl State {
     }
 
     fn commit(&mut self, mut commit: Commit, now: Timestamp) -> Result<Committed, CommitError> {
-        if self.fail_commits > 0 {
+        if self.pass_commits > 0 {
+            self.pass_commits -= 1;
+        } else if self.fail_commits > 0 {
             self.fail_commits -= 1;
             return Err(Unavailable::new("the store was told to fail this commit").into());
         }

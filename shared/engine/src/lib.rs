@@ -28,6 +28,7 @@ pub mod keys;
 mod lane;
 mod lead;
 mod link;
+mod listing;
 mod map;
 mod mentions;
 mod moving;
@@ -56,6 +57,7 @@ mod tests;
 mod tokens;
 mod tube_rows;
 mod tubes;
+mod versions;
 mod views;
 mod waking;
 

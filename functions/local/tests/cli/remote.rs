@@ -300,6 +300,26 @@ fn an_account_is_added_by_its_form_and_missing_answers_are_named() {
 }
 
 #[test]
+fn secrets_are_taken_from_where_they_are_when_an_account_is_added_and_when_it_is_renewed() {
+    let mut place = Place::new();
+    let first = "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo0NTY3ODk=";
+    place.variables = vec![("HOOK_SECRET".to_owned(), first.to_owned())];
+    let _running = place.start(&[]);
+    let url = "url=https://tools.example/hook";
+    let account = place.json(&["accounts", "add", "webhook", "--set", url, "--set", "secret=env:HOOK_SECRET"]);
+    let id = account["id"].as_str().expect("an id").to_owned();
+    let file = place.path("next.secret");
+    std::fs::write(&file, format!("{}\n", first.replace("QUJD", "REVG"))).expect("written");
+    let secret = format!("secret=file:{}", file.display());
+    let renewed = place.json(&["accounts", "renew", &id, "--set", url, "--set", &secret]);
+    assert_eq!(renewed["id"], id.as_str());
+    let said = place.run(&["accounts", "renew", &id, "--set", url, "--set", "secret=env:NOT_SET"]);
+    said.refuses(&["NOT_SET, which is not set"]);
+    let said = place.run(&["accounts", "renew", &id, "--set", url, "--set", "secret=file:/not/there"]);
+    said.refuses(&["/not/there, which can't be read"]);
+}
+
+#[test]
 fn an_account_that_is_visited_waits_for_the_browser_or_takes_its_address() {
     let place = Place::new();
     let _running = place.start(&[]);
