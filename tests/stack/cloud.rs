@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use sameroom_tests::process::{Program, folder, port, target};
+use serde_json::json;
 use tokio::process::Command;
 use tokio::time::sleep;
 
@@ -18,6 +19,8 @@ use crate::calls::Calls;
 const START: Duration = Duration::from_secs(60);
 /// How long SAM may take.
 const DEPLOY: Duration = Duration::from_secs(300);
+/// How often functions' logs are looked at.
+const LOOK: Duration = Duration::from_secs(5);
 /// The functions.
 const FUNCTIONS: [&str; 3] = ["inbound", "relay", "api"];
 /// The stack that tests share.
@@ -69,8 +72,8 @@ pub(crate) fn shared() -> &'static Stack {
                 let began = Instant::now();
                 let stack = cloud.deploy(SHARED, &[]).await;
                 println!("aws: deployed in {:.0} s", began.elapsed().as_secs_f64());
-                let _ = tell.send(stack);
-                std::future::pending::<()>().await;
+                let _ = tell.send(stack.clone());
+                stack.tells_what_functions_say().await;
             });
         });
         told.recv().ok()
@@ -158,6 +161,25 @@ impl Stack {
         told["token"].as_str().unwrap_or_else(|| panic!("no key was told: {said}")).to_owned()
     }
 
+    /// Prints for ever what functions log that is amiss: a failing test is told why.
+    async fn tells_what_functions_say(&self) {
+        let (mut aws, mut known) = (self.calls(), std::collections::HashSet::new());
+        loop {
+            sleep(LOOK).await;
+            for function in FUNCTIONS {
+                let asked = json!({"logGroupName": format!("/sameroom/{}/{function}", self.name)});
+                let Ok(told) = aws.tries(None, "logs", "filter_log_events", asked).await else { continue };
+                for event in told["events"].as_array().into_iter().flatten() {
+                    let said = event["message"].as_str().unwrap_or_default();
+                    let amiss = ["\"ERROR\"", "\"WARN\"", "errorType"].iter().any(|word| said.contains(word));
+                    if amiss && known.insert(said.to_owned()) {
+                        println!("{function}: {}", said.trim());
+                    }
+                }
+            }
+        }
+    }
+
     /// An output of the template.
     pub(crate) fn output(&self, name: &str) -> &str {
         self.outputs.get(name).unwrap_or_else(|| panic!("the stack has no output {name}"))
@@ -187,7 +209,7 @@ impl Stack {
 
     /// The name of a resource of the stack.
     pub(crate) async fn resource(&self, calls: &mut Calls, logical: &str) -> String {
-        let asked = serde_json::json!({"StackName": self.name, "LogicalResourceId": logical});
+        let asked = json!({"StackName": self.name, "LogicalResourceId": logical});
         let told = calls.does("cloudformation", "describe_stack_resource", asked).await;
         let id = told["StackResourceDetail"]["PhysicalResourceId"].as_str();
         id.unwrap_or_else(|| panic!("the stack has no {logical}")).to_owned()
