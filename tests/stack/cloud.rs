@@ -152,6 +152,22 @@ impl Cloud {
 }
 
 impl Stack {
+    /// Deletes it. `sam delete` does the same on AWS; it does not know the addresses that a local AWS gives to nested
+    /// templates.
+    pub(crate) async fn delete(&self, aws: &mut Calls) {
+        aws.does("cloudformation", "delete_stack", json!({"StackName": self.name})).await;
+        let until = Instant::now() + DEPLOY;
+        while let Ok(told) = aws.tries(None, "cloudformation", "describe_stacks", json!({"StackName": self.name})).await
+        {
+            let state = told["Stacks"][0]["StackStatus"].as_str().unwrap_or_default();
+            if state == "DELETE_COMPLETE" {
+                return;
+            }
+            assert!(state != "DELETE_FAILED" && Instant::now() < until, "the stack is not deleted: {told}");
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     /// The first key, as docs/operations.md says.
     async fn first_key(&self, folder: &Path) -> String {
         let event = r#"{"sameroom": "first-key"}"#;

@@ -1,7 +1,5 @@
 //! A stack's life: deployed, changed while messages flow, and deleted with nothing left.
 
-use std::path::Path;
-
 use serde_json::json;
 
 use crate::cloud::shared;
@@ -30,7 +28,7 @@ async fn a_stack_is_changed_while_messages_flow_and_leaves_nothing_when_it_is_de
     has(&pair.globex, "flow 59").await;
     assert_eq!(lines(&pair.globex, "flow "), (0..60).map(|n| format!("flow {n}")).collect::<Vec<_>>());
 
-    cloud.sam(Path::new("."), &["delete", "--stack-name", "life", "--region", "us-east-1", "--no-prompts"]).await;
+    changed.delete(&mut aws).await;
     let left = own(&mut aws, "life").await;
     assert_eq!(left, [""; 0], "left behind");
 }
@@ -48,7 +46,7 @@ async fn with_an_http_api_there_is_one_address() {
     let client = reqwest::Client::new();
     let answer = client.post(format!("{base}/hooks/slack/nobody")).body("{}").send().await.expect("an answer");
     assert_eq!(answer.status().as_u16(), 401);
-    cloud.sam(Path::new("."), &["delete", "--stack-name", "fronted", "--region", "us-east-1", "--no-prompts"]).await;
+    stack.delete(&mut stack.calls()).await;
 }
 
 /// What there is in AWS whose name begins with that of a stack.

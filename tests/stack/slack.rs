@@ -80,11 +80,15 @@ async fn what_is_said_in_one_workspace_is_posted_in_the_other_with_its_edits_thr
         slack.message("general", &copy).is_some_and(|message| message["text"] == "Where is _the_ plan?")
     })
     .await;
-    acme.deletes("general", &ts);
-    becomes(globex, "the copy is deleted", |slack| {
-        slack.message("general", &copy).is_none_or(|message| message["subtype"] == "tombstone")
+    acme.reacts("general", "zoe", &ts, "eyes");
+    becomes(globex, "the copy has a reaction", |slack| {
+        slack.message("general", &copy).is_some_and(|message| message["reactions"][0]["name"] == "eyes")
     })
     .await;
+    let slip = acme.says("general", "ann", "a slip of the tongue");
+    has(globex, "a slip of the tongue").await;
+    acme.deletes("general", &slip);
+    becomes(globex, "the copy is deleted", |slack| lines(slack, "a slip").is_empty()).await;
     assert_eq!((acme.odd(), globex.odd()), (vec![], vec![]));
 }
 
