@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sameroom_engine::{CommandRules, Who};
 use sameroom_model::{AuthorStyle, Direction};
-use sameroom_tests::worlds::{LocalRoom, Mood, Server};
+use sameroom_tests::worlds::{Kind, LocalRoom, Mood, Server, Town};
 use serde_json::json;
 
 /// The code that a room was just given.
@@ -326,4 +326,55 @@ async fn where_commands_are_switched_off_they_are_answered_so_and_stay_in_their_
     hook.is_told("a", "Commands are switched off here.").await;
     hook.says("ann", "a", "on").await;
     hook.shows("b", &[("ann", "on")]).await;
+}
+
+#[tokio::test]
+async fn whoever_asks_too_much_is_told_so_once_and_then_nothing_until_the_minute_is_over() {
+    let town = Town::of(Kind::Memory).await;
+    let tea = town.local("tea").await;
+    let asks = async |who: &str, times: usize| {
+        let before = tea.notices().await.len();
+        for _ in 0..times {
+            tea.says(who, "-sameroom help").await;
+        }
+        town.settled().await;
+        tea.notices().await.len() - before
+    };
+    // The clock stands still meanwhile, and so it is one minute.
+    assert_eq!(asks("ann", 15).await, 15);
+    assert_eq!(asks("ann", 10).await, 1, "one sentence, and then silence");
+    assert_eq!(asks("bob", 10).await, 10, "others are answered");
+    assert_eq!(asks("cy", 10).await, 5, "as long as the room is within its own limit; that was told already");
+    town.pass(Duration::from_secs(60)).await;
+    assert_eq!(asks("ann", 1).await, 1);
+    town.law().await;
+}
+
+#[tokio::test]
+async fn a_command_that_a_platform_tells_from_its_history_is_not_obeyed() {
+    let town = Town::of(Kind::Memory).await;
+    let hook = town.hook("hook").await;
+    town.tube("hook general", "hook other").await;
+    town.settled().await;
+    let room = town.room("hook general").await;
+    let now = town.engine.clock().now();
+    let said = |id: &str, ago: i64| sameroom_model::Event {
+        id: id.into(),
+        room: room.clone(),
+        at: now - sameroom_model::SignedDuration::from_secs(ago),
+        author: Some(sameroom_model::Author::new("U1", "ann")),
+        kind: sameroom_model::EventKind::Posted(sameroom_model::Message::new(
+            id,
+            sameroom_model::Text::plain("-sameroom disable"),
+        )),
+    };
+    town.engine.ingest(&[said("old", 121)]).await.unwrap();
+    town.settled().await;
+    assert_eq!(town.engine.tubes(&"operator".into()).await.unwrap().len(), 1);
+    assert!(!hook.texts("general").iter().any(|text| text.contains("disconnected")), "nor answered");
+    assert!(!hook.texts("other").iter().any(|text| text.contains("-sameroom")), "nor does it cross");
+    town.engine.ingest(&[said("new", 119)]).await.unwrap();
+    town.settled().await;
+    assert!(town.engine.tubes(&"operator".into()).await.unwrap().is_empty());
+    town.law().await;
 }

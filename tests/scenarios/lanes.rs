@@ -1,7 +1,10 @@
 //! A sick or slow target delays itself alone. Shown by cause and effect, never by the clock: the others hear everything
 //! while the sick one has heard nothing more.
 
-use sameroom_tests::worlds::{Hook, Mood, Town};
+use std::time::Duration;
+
+use sameroom_model::TubeState;
+use sameroom_tests::worlds::{Hook, Kind, Mood, Town};
 
 /// Room `a` talks to `sick` and `well`, room `x` of the same world to `y`.
 async fn three_tubes(town: &Town, mood: Mood) -> Hook {
@@ -63,4 +66,28 @@ stories! {
         town.settled().await;
         assert_eq!(hook.texts("sick"), wanted);
     }
+}
+
+#[tokio::test]
+async fn what_waits_for_a_paused_tube_goes_on_as_soon_as_it_is_resumed() {
+    let town = Town::of(Kind::Memory).await;
+    let hook = town.hook("hook").await;
+    let tube = town.tube("hook a", "hook b").await;
+    town.settled().await;
+    hook.script("b", [Mood::Ailing]);
+    hook.says("ann", "a", "hi").await;
+    town.store.quiet().await;
+    town.set_tube(&tube, TubeState::Paused).await;
+    town.pass(Duration::from_secs(5)).await;
+    let parked = async || {
+        let view = town.engine.tube(&"operator".into(), &tube.id).await.unwrap().expect("it is there");
+        view.sides.into_iter().find_map(|side| side.parked)
+    };
+    assert!(parked().await.is_some_and(|why| why.contains("paused")));
+    // The clock stands still from here on.
+    town.set_tube(&tube, TubeState::Open).await;
+    hook.hears("b", "ann", "hi").await;
+    town.settled().await;
+    assert!(parked().await.is_none());
+    town.law().await;
 }

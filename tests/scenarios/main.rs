@@ -39,6 +39,7 @@ macro_rules! stories {
 }
 
 mod commands;
+mod connect_cut_short;
 mod crossing;
 mod faults;
 mod lanes;
@@ -60,4 +61,5 @@ mod slack_slack;
 mod slack_socket;
 mod store_contract;
 mod tubes;
+mod watching;
 mod workers;

@@ -192,8 +192,7 @@ async fn a_token_that_is_revoked_parks_the_lane_and_a_new_one_frees_it() {
     let again = slack.install();
     let account = town.pastes("acme", &slack, &again, Ear::Hooks).await;
     assert_eq!(account, town.account("acme"));
-    // A parked lane looks again once a minute.
-    town.pass(Duration::from_secs(61)).await;
+    // What waited goes on at once.
     slack.hears("general", "bob", "line 2").await;
     fares(&town, "acme", |state| *state == AccountState::Ok).await;
     town.settled().await;
@@ -226,12 +225,58 @@ async fn a_private_channel_is_connected_once_the_bot_is_invited_and_waited_for_w
     irc.says("bob", "#ops", "out").await;
     slack.is_called("chat.postMessage", posts + 1).await;
     town.pass(Duration::ZERO).await;
-    assert!(matches!(state(&town, "acme").await, AccountState::NeedsOwner(why) if why.contains("/invite")));
+    // It is the channel's fault, and not the account's: said once in the other room, and shown with the lane.
+    assert_eq!(state(&town, "acme").await, AccountState::Ok);
+    irc.says("bob", "#ops", "still out").await;
+    town.pass(Duration::from_secs(61)).await;
+    let told: Vec<_> = irc.ours("#ops").into_iter().filter(|said| said.contains("can't be reached")).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    let lanes = town.engine.lanes(&ops).await.unwrap();
+    let (_, waiting, why) = lanes.into_iter().find(|(to, ..)| *to == plans).expect("something waits");
+    assert_eq!(waiting, 2);
+    assert!(why.is_some_and(|why| why.contains("/invite")));
     slack.invites_bot("plans");
     town.pass(Duration::from_secs(61)).await;
     slack.hears("plans", "bob", "out").await;
+    slack.hears("plans", "bob", "still out").await;
     town.settled().await;
     assert_eq!(state(&town, "acme").await, AccountState::Ok);
     assert_eq!(slack.odd(), [""; 0]);
+    town.law().await;
+}
+
+#[tokio::test]
+async fn an_archived_channel_is_not_the_accounts_fault_and_others_flow_on() {
+    let town = Town::of(Kind::Memory).await;
+    let (irc, slack) = (town.irc("irc", Server::Plain).await, town.slack("acme").await);
+    let plans = slack.channel("plans", &["ann"]);
+    let tube = town.tube("irc #ops", "acme plans").await;
+    town.tube("irc #dev", "acme general").await;
+    irc.is_joined("#dev").await;
+    irc.says("bob", "#ops", "before").await;
+    slack.hears("plans", "bob", "before").await;
+    // Slack does not tell that it was archived; its answer to what is posted does.
+    slack.is("chat.postMessage", Mood::Well);
+    slack.script("chat.postMessage", (0..4).map(|_| Mood::Fails("is_archived".into())));
+    irc.says("bob", "#ops", "first").await;
+    irc.says("bob", "#ops", "second").await;
+    irc.hears_what("#ops", "#plans on acme.slack.com can't be reached: the channel is archived").await;
+    town.pass(Duration::from_secs(1)).await;
+    assert_eq!(state(&town, "acme").await, AccountState::Ok);
+    let operator = OwnerId::from("operator");
+    let view = town.engine.tube(&operator, &tube.id).await.unwrap().expect("it is there");
+    let side = view.sides.iter().find(|side| side.name == "#plans").expect("its side");
+    assert!(side.parked.as_deref().is_some_and(|why| why.contains("archived")), "{view:?}");
+    assert!(view.sides.iter().any(|side| side.parked.is_none()), "the other way is free");
+    drop(plans);
+    town.settled().await;
+    slack.hears("plans", "bob", "second").await;
+    let told = irc.ours("#ops").into_iter().filter(|said| said.contains("can't be reached")).count();
+    assert_eq!(told, 1, "once for as long as it lasts");
+    let view = town.engine.tube(&operator, &tube.id).await.unwrap().expect("it is there");
+    assert!(view.sides.iter().all(|side| side.parked.is_none()), "{view:?}");
+    irc.says("bob", "#dev", "hi").await;
+    slack.hears("general", "bob", "hi").await;
+    town.settled().await;
     town.law().await;
 }

@@ -115,6 +115,11 @@ stories! {
         let begun = town.engine.start_onboarding(&"another".into(), "slack", Some(&app), &back(town)).await.unwrap();
         let other = allows(town, &beta, "bob", &begun).await;
         assert_ne!(acme, other);
+        // What goes with the app counts the other owner's installation, and tells nothing else of it.
+        let impact = town.engine.account_impact(&"operator".into(), &app).await.unwrap().unwrap();
+        assert_eq!(impact.installations, Some((1, 1)));
+        let impact = town.engine.account_impact(&"operator".into(), &acme).await.unwrap().unwrap();
+        assert_eq!(impact.installations, None, "it is no app");
         town.knows_slack("beta", &beta, &other);
         town.tube_of(["operator", "another"], "acme general", "beta general").await;
         slack.says("general", "ann", "hello beta");
@@ -145,6 +150,30 @@ stories! {
         let target = slack.visits(&page(&begun), &Consent::Agrees("bob".into())).unwrap();
         let words = reqwest::get(target).await.unwrap().text().await.unwrap();
         assert!(words.contains("is connected already, by another owner"), "{words}");
+    }
+
+    async fn a_token_that_ends_soon_is_renewed_before_it_does(town) {
+        let (irc, slack) = (town.irc("irc", Server::Plain).await, town.slack_world().await);
+        slack.rotates_tokens(true);
+        let (_, begun) = adds_app(town, &slack).await;
+        let account = allows(town, &slack, "ann", &begun).await;
+        town.knows_slack("acme", &slack, &account);
+        town.tube("irc #ops", "acme general").await;
+        irc.says("bob", "#ops", "before").await;
+        slack.hears("general", "bob", "before").await;
+        let kept = town.engine.open_account(&account).await.unwrap().unwrap();
+        let left: i64 = kept.secrets.get("expires_at").unwrap().parse().unwrap();
+        let left = left - town.engine.clock().now().as_second();
+        assert!((43_000..=43_200).contains(&left), "{left} s");
+        if town.memory.is_some() {
+            town.pass(Duration::from_secs(43_200 - 9 * 60)).await;
+            irc.says("bob", "#ops", "nearly").await;
+            slack.hears("general", "bob", "nearly").await;
+            let calls = slack.calls("*");
+            let renewals: Vec<_> = slack.calls("oauth.v2.access");
+            assert_eq!(renewals.iter().filter(|call| call.args["grant_type"] == "refresh_token").count(), 1);
+            assert!(calls.iter().all(|call| call.error() != "token_expired"), "no call was refused for it");
+        }
     }
 
     async fn a_token_that_expires_is_renewed_once_and_what_waited_is_posted(town) {
@@ -195,13 +224,60 @@ async fn an_account_whose_token_was_revoked_is_renewed_in_place() {
     let begun = town.engine.renew_onboarding(&"operator".into(), &account, &back(&town)).await.unwrap();
     assert_eq!(allows(&town, &slack, "ann", &begun).await, account);
     assert_eq!(town.engine.account(&account).await.unwrap().unwrap().state, AccountState::Ok);
-    // A parked lane looks again once a minute.
-    town.pass(Duration::from_secs(61)).await;
+    // What waited goes on at once.
     for n in 0..3 {
         slack.hears("general", "bob", &format!("line {n}")).await;
     }
     slack.says("general", "ann", "back again");
     irc.hears("#ops", "<ann> back again").await;
+    assert_eq!(slack.odd(), [""; 0]);
+    town.settled().await;
+    town.law().await;
+}
+
+/// Somebody fills in the form with a bot's token; gives what comes of it.
+async fn fills_in(town: &Town, slack: &Slack, begun: &Onboarding, token: &str, signing: &str) -> Status {
+    let fields = [("bot_token", token.to_owned()), ("signing_secret", signing.to_owned()), ("endpoint", slack.api())];
+    let fields = fields.map(|(name, value)| (name.to_owned(), value)).into();
+    town.engine.answer_onboarding(&begun.owner, &begun.id, Answer::Fields(fields)).await.unwrap().status
+}
+
+#[tokio::test]
+async fn an_account_that_was_added_by_its_url_is_renewed_by_the_form() {
+    let town = Town::of(Kind::Memory).await;
+    let (irc, slack) = (town.irc("irc", Server::Plain).await, town.slack("acme").await);
+    let account = town.account("acme");
+    town.tube("irc #ops", "acme general").await;
+    irc.says("bob", "#ops", "before").await;
+    slack.hears("general", "bob", "before").await;
+    slack.revokes_tokens();
+    slack.settled().await;
+    irc.says("bob", "#ops", "while it was out").await;
+    slack.is_called("chat.postMessage", 3).await;
+    town.pass(Duration::ZERO).await;
+    let again = slack.install();
+    let keys = slack.keys();
+    let begun = town.engine.renew_onboarding(&"operator".into(), &account, &back(&town)).await.unwrap();
+    let status = fills_in(&town, &slack, &begun, &again.token, &keys.signing_secret).await;
+    assert_eq!(status, Status::Done(account.clone()));
+    slack.hears("general", "bob", "while it was out").await;
+    // Added anew by the form it is the same bot, and so the same account; and by its URL once more.
+    let begun = town.engine.start_onboarding(&"operator".into(), "slack", None, &back(&town)).await.unwrap();
+    let status = fills_in(&town, &slack, &begun, &again.token, &keys.signing_secret).await;
+    assert_eq!(status, Status::Done(account.clone()));
+    assert_eq!(town.pastes("acme", &slack, &again, Ear::Hooks).await, account);
+    assert_eq!(town.engine.accounts(&"operator".into()).await.unwrap().len(), 2, "Slack's and IRC's");
+    slack.says("general", "ann", "back again");
+    irc.hears("#ops", "<ann> back again").await;
+    // Another workspace's bot is another account, and none that this one can be renewed with.
+    let beta = slack.team("beta");
+    let other = beta.install();
+    let begun = town.engine.renew_onboarding(&"operator".into(), &account, &back(&town)).await.unwrap();
+    let status = fills_in(&town, &slack, &begun, &other.token, &keys.signing_secret).await;
+    assert!(matches!(&status, Status::Failed(why) if why.contains("as another account")), "{status:?}");
+    let begun = town.engine.start_onboarding(&"operator".into(), "slack", None, &back(&town)).await.unwrap();
+    let status = fills_in(&town, &slack, &begun, &other.token, &keys.signing_secret).await;
+    assert!(matches!(&status, Status::Done(id) if *id != account), "{status:?}");
     assert_eq!(slack.odd(), [""; 0]);
     town.settled().await;
     town.law().await;

@@ -65,3 +65,5 @@ async fn sqlite() -> OnDisk {
 
 sameroom_tests::store_contract!(in_memory, memory);
 sameroom_tests::store_contract!(in_sqlite, sqlite);
+sameroom_tests::store_hurries!(in_memory_hurries, memory);
+sameroom_tests::store_hurries!(in_sqlite_hurries, sqlite);

@@ -224,7 +224,7 @@ pub(crate) fn deliveries(args: &ServeArgs, action: DeliveriesAction, json: bool)
             if json {
                 output::json(&answer);
             } else {
-                say!("{} on within a minute.", count(number(&answer["resumed"]), "lane goes", "lanes go"));
+                say!("{} on.", count(number(&answer["resumed"]), "lane goes", "lanes go"));
             }
         }
     }

@@ -24,7 +24,8 @@ struct Event {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Message {
-    message_id: String,
+    #[serde(rename = "messageId")]
+    id: String,
     receipt_handle: String,
     body: String,
     attributes: HashMap<String, String>,
@@ -82,13 +83,13 @@ fn read(settings: &Settings, event: Event) -> Result<(QueueName, Vec<Record>), E
 }
 
 fn record(message: Message) -> Record {
-    let Message { message_id, receipt_handle, body, mut attributes, .. } = message;
+    let Message { id, receipt_handle, body, mut attributes, .. } = message;
     let count = |name: &str| attributes.get(name).and_then(|text| text.parse::<i64>().ok());
     Record {
         receive_count: count("ApproximateReceiveCount").and_then(|n| n.try_into().ok()).unwrap_or(1),
         sent_at_ms: count("SentTimestamp").unwrap_or_default(),
         group: attributes.remove("MessageGroupId").unwrap_or_default(),
-        message_id,
+        message_id: id,
         receipt_handle,
         body,
     }

@@ -24,7 +24,7 @@ const BEAT: Duration = Duration::from_secs(10);
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     match std::env::args().nth(1).as_deref() {
-        None => serve().await,
+        None => Box::pin(serve()).await,
         Some("--alive") => alive::ask().await,
         Some(other) => anyhow::bail!("'{other}' is unknown; --alive asks a worker of this machine how it fares"),
     }

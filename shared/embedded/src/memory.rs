@@ -69,11 +69,14 @@ struct State {
     jobs: BTreeMap<(QueueName, String, u64), Job>,
     /// The groups of which jobs are leased, and which.
     leased: BTreeMap<(QueueName, String), BTreeSet<u64>>,
+    /// Leased groups whose jobs were hurried meanwhile.
+    hurried: BTreeSet<(QueueName, String)>,
     /// Since when a group has been free, if it was leased before.
     free: BTreeMap<(QueueName, String), Timestamp>,
     seen: BTreeMap<(QueueName, String), Timestamp>,
     tally: BTreeMap<Tally, i64>,
     last_id: u64,
+    pass_commits: u32,
     fail_commits: u32,
     fail_reads: u32,
     conflicts: u32,
@@ -101,7 +104,13 @@ impl Memory {
 
     /// Makes the next `n` commits [`Unavailable`]. They do nothing.
     pub fn fail_next(&self, n: u32) {
-        self.lock().fail_commits = n;
+        self.fail_after(0, n);
+    }
+
+    /// Makes `n` commits [`Unavailable`] after `pass` more have been made: so that what takes several is cut short at each.
+    pub fn fail_after(&self, pass: u32, n: u32) {
+        let mut state = self.lock();
+        (state.pass_commits, state.fail_commits) = (pass, n);
     }
 
     /// Makes the next `n` reads of rows [`Unavailable`].
@@ -184,6 +193,11 @@ impl Store for Memory {
         }
     }
 
+    fn hurry(&self, queue: QueueName, which: &(dyn Fn(&str) -> bool + Sync)) {
+        self.lock().hurry(queue, which, self.clock.now());
+        self.changed.notify_waiters();
+    }
+
     fn lag(&self, queue: QueueName) -> Duration {
         let now = self.clock.now();
         let first = self.lock().first(queue, now);
@@ -220,7 +234,9 @@ impl State {
     }
 
     fn commit(&mut self, mut commit: Commit, now: Timestamp) -> Result<Committed, CommitError> {
-        if self.fail_commits > 0 {
+        if self.pass_commits > 0 {
+            self.pass_commits -= 1;
+        } else if self.fail_commits > 0 {
             self.fail_commits -= 1;
             return Err(Unavailable::new("the store was told to fail this commit").into());
         }
@@ -246,10 +262,35 @@ impl State {
                 job.ready = later(now, after);
             }
         }
+        for (queue, group) in std::mem::take(&mut self.hurried) {
+            if self.leased.contains_key(&(queue, group.clone())) {
+                self.hurried.insert((queue, group));
+            } else {
+                self.ready(queue, &group, now);
+            }
+        }
         for (tally, count) in commit.tally {
             *self.tally.entry(tally).or_default() += count;
         }
         Ok(Committed { duplicates })
+    }
+
+    fn hurry(&mut self, queue: QueueName, which: &(dyn Fn(&str) -> bool + Sync), now: Timestamp) {
+        let named = self.jobs.keys().filter(|(name, group, _)| *name == queue && which(group));
+        let groups: BTreeSet<String> = named.map(|(_, group, _)| group.clone()).collect();
+        for group in groups {
+            if self.leased.contains_key(&(queue, group.clone())) {
+                self.hurried.insert((queue, group));
+            } else {
+                self.ready(queue, &group, now);
+            }
+        }
+    }
+
+    /// Makes the jobs of a group ready that are not.
+    fn ready(&mut self, queue: QueueName, group: &str, now: Timestamp) {
+        let range = (queue, group.to_owned(), 0)..=(queue, group.to_owned(), u64::MAX);
+        self.jobs.range_mut(range).for_each(|(_, job)| job.ready = job.ready.min(now));
     }
 
     fn check(&mut self, writes: &[Write], now: Timestamp) -> Result<(), CommitError> {

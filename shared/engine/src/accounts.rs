@@ -42,7 +42,13 @@ impl Engine {
             return self.add_account_as(known.id, owner, draft).await;
         }
         let id = account_id(draft.platform, &draft.endpoint, &draft.identity.name);
-        let theirs = self.account(&id).await?.is_some_and(|known| known.owner != *owner);
+        let known = self.account(&id).await?;
+        if known.as_ref().is_none_or(|known| known.owner != *owner)
+            && let Some((id, draft)) = self.alike(owner, draft).await?
+        {
+            return self.add_account_as(id, owner, &draft).await;
+        }
+        let theirs = known.is_some_and(|known| known.owner != *owner);
         // Somebody else has the same account of their own: this is another one, with its own secrets (promise 6).
         let id = if theirs { format!("{id}-{}", &keys::digest(&[owner.as_str()])[..8]).into() } else { id };
         self.add_account_as(id, owner, draft).await
@@ -96,6 +102,7 @@ impl Engine {
                 Ok(_) => {
                     self.forget(&id);
                     self.changed();
+                    self.account_is_mended(&id);
                     self.announce(owner, ChangeKind::AccountChanged, id.as_str());
                     return Ok(account);
                 }
@@ -145,12 +152,16 @@ impl Engine {
 
     /// Notes how an account fares. Returns whether that is news.
     pub async fn set_state(&self, id: &AccountId, state: AccountState) -> Result<bool, Unavailable> {
-        self.change_account(id, |account| {
+        let news = self.change_account(id, |account| {
             let news = account.state != state;
             account.state = state.clone();
             news
-        })
-        .await
+        });
+        let news = news.await?;
+        if news && state == AccountState::Ok {
+            self.account_is_mended(id);
+        }
+        Ok(news)
     }
 
     /// Notes who we are on an account's site.
@@ -246,6 +257,7 @@ impl Engine {
                 Ok(_) => {
                     self.forget(id);
                     self.changed();
+                    self.account_is_mended(id);
                     return Ok(Some(Ok(kept.value)));
                 }
                 Err(CommitError::Conflict) => {}

@@ -9,6 +9,7 @@ use sameroom_model::{AccountId, AccountState, Delivery, Job, Lane, Outcome, Room
 use sameroom_platforms::Carrier;
 
 use crate::attempt::{Begun, Verdict};
+use crate::closed::Fault;
 use crate::commands::pong;
 use crate::lane::{LaneRow, mark};
 use crate::link::Way;
@@ -100,7 +101,10 @@ impl Engine {
             (kept.value.parked, kept.value.held) = (None, false);
             let writes = vec![rows::put(key, &kept.value, None, When::Version(kept.version))];
             match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
-                Ok(_) => return Ok(true),
+                Ok(_) => {
+                    self.lane_is_mended(lane);
+                    return Ok(true);
+                }
                 Err(CommitError::Conflict) => {}
                 Err(CommitError::Unavailable(e)) => return Err(e),
             }
@@ -122,21 +126,8 @@ impl Engine {
             .collect())
     }
 
-    /// Tells that a delivery can't be made until its owner mends something.
-    pub(crate) async fn parked(&self, delivery: &Delivery, why: &str) -> Result<(), Unavailable> {
-        let account = &delivery.lane.to.account;
-        let Some(open) = self.open(account).await? else { return Ok(()) };
-        // A held connection tells of its account by itself; here it may be one room of many.
-        if open.platform.about().capabilities.carrier == Carrier::Http
-            && self.set_state(account, AccountState::NeedsOwner(why.to_owned())).await?
-        {
-            tracing::warn!(%account, why, "an account needs its owner; its lanes are parked");
-        }
-        Ok(())
-    }
-
     /// A delivery was taken: an account that was thought to be in trouble, or to need its owner, is well. What failed may
-    /// have been one room's fault, or have been on its way when the owner signed in anew.
+    /// have been on its way when the owner signed in anew.
     pub(crate) async fn well(&self, account: &AccountId) {
         // What was taken is taken, whatever becomes of this.
         let Ok(Some(open)) = self.open(account).await else { return };
@@ -202,7 +193,8 @@ impl Engine {
     async fn settle_one(&self, job: Leased, delivery: Delivery, verdict: Verdict) -> Result<Option<Wait>, Unavailable> {
         let mut commit = Commit { done: vec![job.receipt], ..Commit::default() };
         let pong = pong(&delivery, &verdict);
-        self.crossed(&delivery, job.accepted, &verdict);
+        self.crossed(&delivery, job.accepted, &verdict).await;
+        let mut expired = false;
         match verdict {
             Verdict::Done(copy) => {
                 self.well(&delivery.lane.to.account).await;
@@ -217,13 +209,14 @@ impl Engine {
             Verdict::Parked(_) | Verdict::Failed(_) => match self.wait_for(&job, &delivery, verdict).await? {
                 Ok(wait) => return Ok(Some(wait)),
                 Err(why) => {
-                    self.gave_up(&delivery, job.accepted, &why);
+                    self.gave_up(&delivery, job.accepted, &why).await;
                     commit.writes.push(self.failure(&delivery, &why).await?);
                     commit.tally.push((Tally::Expired, 1));
+                    expired = true;
                 }
             },
         }
-        self.finish(&delivery.lane, &mark(delivery.id.as_str(), job.accepted), commit).await?;
+        self.finish(&delivery.lane, &mark(delivery.id.as_str(), job.accepted), commit, expired).await?;
         if let Some(told) = pong {
             self.pong(&delivery, &told).await;
         }
@@ -238,21 +231,19 @@ impl Engine {
         verdict: Verdict,
     ) -> Result<Result<Wait, String>, Unavailable> {
         let age = self.age(job.accepted);
-        let owners = matches!(verdict, Verdict::Failed(_));
         let (after, why, sent, parked) = match verdict {
-            Verdict::Failed(Outcome::Retry { after, why, sent }) => (after, why, sent, false),
-            Verdict::Failed(Outcome::Disconnected { why }) | Verdict::Parked(why) => (None, why, Sent::No, true),
+            Verdict::Failed(Outcome::Retry { after, why, sent }) => (after, why, sent, None),
+            Verdict::Failed(Outcome::RoomClosed { why }) => (None, why, Sent::No, Some(Fault::Room)),
+            Verdict::Failed(Outcome::Disconnected { why }) => (None, why, Sent::No, Some(Fault::Account)),
+            Verdict::Parked(why) => (None, why, Sent::No, Some(Fault::Rules)),
             _ => return Ok(Err("it was over".to_owned())),
         };
         let config = &self.inner.config;
         let Some(planned) = retry::wait(config, delivery.id.as_str(), job.attempt, age, after, sent) else {
             return Ok(Err(format!("given up after {} hours: {why}", config.keep.as_secs() / 3600)));
         };
-        if parked {
-            // What our own rules hold back is no fault of the account's.
-            if owners {
-                self.parked(delivery, &why).await?;
-            }
+        if let Some(fault) = parked {
+            self.parked(&delivery.lane, fault, &why).await?;
             self.park(&delivery.lane, &why).await?;
             return Ok(Ok(Wait { after: PARKED, maybe: job.maybe, counts: false }));
         }
@@ -276,16 +267,18 @@ impl Engine {
         }
     }
 
-    /// Commits the end of a delivery, with one less waiting in its lane. What became of it must be recorded: made again,
-    /// one that was refused might be taken, behind later ones. So it keeps trying while the store is unavailable.
-    async fn finish(&self, lane: &Lane, job: &str, commit: Commit) -> Result<(), Unavailable> {
+    /// Commits the end of a delivery, with one less waiting in its lane. `expired`: what holds the lane up still does.
+    ///
+    /// What became of it must be recorded: made again, one that was refused might be taken, behind later ones. So it
+    /// keeps trying while the store is unavailable.
+    async fn finish(&self, lane: &Lane, job: &str, commit: Commit, expired: bool) -> Result<(), Unavailable> {
         let mut pause = Duration::from_millis(100);
         loop {
             let mut commit = commit.clone();
             let mut idle = false;
             if let Some(kept) = self.lane_row(lane).await? {
                 idle = kept.value.pending <= 1;
-                commit.writes.extend(self.leave(lane, kept, job));
+                commit.writes.extend(self.leave(lane, kept, job, expired));
             }
             match self.inner.store.commit(commit).await {
                 // The last word is said in the room: it may be left now. See [`Engine::joined`].
@@ -322,7 +315,7 @@ impl Engine {
             ..Commit::default()
         };
         match keys::lane_of(group) {
-            Some(lane) => self.finish(&lane, &mark("letter", job.accepted), commit).await,
+            Some(lane) => self.finish(&lane, &mark("letter", job.accepted), commit, false).await,
             None => self.commit_always(commit).await,
         }
     }
@@ -336,7 +329,7 @@ impl Engine {
             tally: vec![(Tally::Dead, 1)],
             ..Commit::default()
         };
-        self.finish(&delivery.lane, &mark(delivery.id.as_str(), job.accepted), commit).await
+        self.finish(&delivery.lane, &mark(delivery.id.as_str(), job.accepted), commit, false).await
     }
 }
 

@@ -258,7 +258,8 @@ pub(crate) fn stranger(owner: OwnerId, platform: &str) -> Account {
 pub(crate) fn why(outcome: &Outcome) -> &str {
     match outcome {
         Outcome::Done { .. } => "it was over",
-        Outcome::Retry { why, .. } | Outcome::Refused { why } | Outcome::Disconnected { why } => why,
+        Outcome::Retry { why, .. } | Outcome::Refused { why } => why,
+        Outcome::RoomClosed { why } | Outcome::Disconnected { why } => why,
     }
 }
 

@@ -90,6 +90,13 @@ pub(crate) fn tenant(app: &AccountId, tenant: &str) -> Key {
     key(join(&["tenant", app.as_str(), tenant]), SELF)
 }
 
+/// Rows of an app's installations, in the app's partition: so that they can be counted.
+pub(crate) const INSTALLED: &str = "installed/";
+
+pub(crate) fn installed(app: &AccountId, id: &AccountId) -> Key {
+    key(account(app).partition, join(&["installed", id.as_str()]))
+}
+
 /// What is known of a person, room or group of an account.
 pub(crate) fn who(account: &AccountId, kind: &str, of: &str) -> Key {
     key(join(&["account", account.as_str()]), join(&["who", kind, of]))
@@ -147,6 +154,11 @@ pub(crate) fn room(room: &RoomRef) -> Key {
 
 pub(crate) fn room_tube(room: &RoomRef, id: &TubeId) -> Key {
     key(room_partition(room), join(&["tube", id.as_str()]))
+}
+
+/// Where it is kept that a room's platform said that the room is closed, and why.
+pub(crate) fn room_closed(room: &RoomRef) -> Key {
+    key(room_partition(room), "closed")
 }
 
 pub(crate) fn room_seen(room: &RoomRef) -> Key {

@@ -120,17 +120,22 @@ impl Engine {
         Ok(())
     }
 
-    /// The write that counts one less waiting in a lane, if it was not counted before. `job`: tells jobs of a lane apart.
-    pub(crate) fn leave(&self, lane: &Lane, kept: rows::Kept<LaneRow>, job: &str) -> Option<Write> {
+    /// The write that counts one less waiting in a lane, if it was not counted before. `job`: tells jobs of a lane apart;
+    /// `expired`: it left because it was too old, so what holds the lane up still does.
+    pub(crate) fn leave(&self, lane: &Lane, kept: rows::Kept<LaneRow>, job: &str, expired: bool) -> Option<Write> {
         let (key, when) = (keys::lane(lane), When::Version(kept.version));
         let whole = self.inner.store.whole();
-        let mut left = kept.value.left;
+        let mut left = kept.value.left.clone();
         if !whole && !marked(&mut left, job) {
             return None;
         }
-        // Something was delivered, so nothing holds the lane up any more.
-        let row =
-            LaneRow { pending: kept.value.pending.saturating_sub(1), put: kept.value.put, left, ..LaneRow::default() };
+        let mut row = kept.value;
+        row.pending = row.pending.saturating_sub(1);
+        row.left = left;
+        if !expired || row.pending == 0 {
+            // Something was delivered, so nothing holds the lane up any more.
+            (row.parked, row.held) = (None, false);
+        }
         Some(match (row.pending, whole) {
             (0, true) => Write::Delete { key, when },
             (0, false) => rows::put(key, &row, self.inner.clock.now().checked_add(IDLE_KEPT).ok(), when),

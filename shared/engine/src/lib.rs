@@ -6,11 +6,13 @@
 pub mod ports;
 
 mod accounts;
+mod alike;
 mod api_keys;
 mod ask;
 mod attempt;
 mod breaker;
 mod changes;
+mod closed;
 mod commands;
 mod config;
 mod copies;
@@ -26,6 +28,7 @@ pub mod keys;
 mod lane;
 mod lead;
 mod link;
+mod listing;
 mod map;
 mod mentions;
 mod moving;
@@ -54,7 +57,9 @@ mod tests;
 mod tokens;
 mod tube_rows;
 mod tubes;
+mod versions;
 mod views;
+mod waking;
 
 use std::sync::Arc;
 
@@ -81,7 +86,7 @@ pub use api_keys::KEY_PREFIX;
 pub use changes::{Change, ChangeKind, Following, Since};
 pub use commands::{CommandRules, Who};
 pub use config::Config;
-pub use crossings::{Crossed, Crossing, Landing};
+pub use crossings::{Crossed, Crossing, Landing, Watching, Words};
 pub use failed::{Failed, Letter};
 pub use files::FileError;
 pub use hosted::Entry;

@@ -320,7 +320,7 @@ impl Engine {
     }
 
     /// What follows from a change of a room: its owner is told, and lists show its new name.
-    async fn room_changed(&self, before: Option<&Room>, room: &Room) -> Result<(), Unavailable> {
+    pub(crate) async fn room_changed(&self, before: Option<&Room>, room: &Room) -> Result<(), Unavailable> {
         if before == Some(room) {
             return Ok(());
         }
@@ -333,7 +333,7 @@ impl Engine {
         Ok(())
     }
 
-    async fn save_room(&self, room: &Room, when: When) -> Result<bool, Unavailable> {
+    pub(crate) async fn save_room(&self, room: &Room, when: When) -> Result<bool, Unavailable> {
         let writes = vec![
             rows::put(keys::room(&room.at), room, None, when),
             rows::put(keys::account_room(&room.at), &room.at, None, When::Always),

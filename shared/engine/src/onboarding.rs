@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use sameroom_model::{Account, AccountId, AccountState, Identity, Opened, OwnerId, Place, Sealed, Timestamp};
-use sameroom_platforms::{Answer, Desk, Draft, Form, Platform, Problem, Step};
+use sameroom_model::{Account, AccountId, AccountState, Identity, Opened, OwnerId, Place, Sealed, Secrets, Timestamp};
+use sameroom_platforms::{Answer, Desk, Draft, Form, Likeness, Platform, Problem, Step};
 use serde::{Deserialize, Serialize};
 
 use crate::files::stranger;
@@ -395,7 +395,7 @@ impl Engine {
                 if account.owner != *owner {
                     return Err(format!("the account {id} is another owner's by now"));
                 }
-                if let Some(why) = differs(account, draft) {
+                if let Some(why) = differs(account, secrets, draft) {
                     return Err(why);
                 }
                 draft.secrets.expose().for_each(|(name, value)| secrets.set(name, value));
@@ -489,7 +489,7 @@ impl Engine {
 impl Progress {
     fn step(&self, platform: &dyn Platform, app: Option<&Opened>) -> Result<Step, Problem> {
         let answers: Vec<Answer> = self.answers.iter().map(Given::answer).collect();
-        platform.onboard(&Desk { back: &self.back, state: &self.state, app }, &answers)
+        platform.onboard(&Desk { back: &self.back, state: &self.state, app, at: self.at }, &answers)
     }
 
     fn expires(&self) -> Option<Timestamp> {
@@ -548,14 +548,23 @@ fn question(form: &Form) -> Question {
 }
 
 /// Why a draft is not the account; a sentence that says which it is.
-fn differs(account: &Account, draft: &Draft) -> Option<String> {
+fn differs(account: &Account, secrets: &Secrets, draft: &Draft) -> Option<String> {
     let same = match (&account.place, &draft.place) {
         (Place::Installed { app, tenant }, Place::Installed { app: theirs, tenant: its }) => {
             app == theirs && tenant == its
         }
         (Place::Alone, Place::Alone) | (Place::App, Place::App) => match (&account.identity.key, &draft.identity.key) {
-            (Some(known), Some(new)) => known == new && account.endpoint == draft.endpoint,
-            _ => account.identity.name == draft.identity.name && account.endpoint == draft.endpoint,
+            _ if account.endpoint != draft.endpoint => false,
+            (Some(known), Some(new)) => known == new,
+            _ if account.identity.name == draft.identity.name => true,
+            // It was added another way, and is called otherwise for that.
+            _ => {
+                account.place == Place::Alone
+                    && platform(&account.platform).is_some_and(|platform| {
+                        let opened = Opened { account: account.clone(), secrets: secrets.clone() };
+                        platform.likeness(&opened, draft) != Likeness::Unlike
+                    })
+            }
         },
         _ => false,
     };

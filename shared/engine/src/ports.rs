@@ -38,6 +38,13 @@ pub trait Store: Send + Sync + 'static {
     /// of the batch was settled by a commit.
     async fn lease(&self, queue: QueueName, max: usize) -> Result<Batch, Unavailable>;
 
+    /// Makes the jobs ready now that wait for their time, of the groups of which `which` says so: what they wait for is
+    /// mended. Those of a group that is leased are not held back once they are returned. Best effort: a store that can't
+    /// (a queue whose delays stand once they are set) does nothing, and they come when their time has come.
+    fn hurry(&self, queue: QueueName, which: &(dyn Fn(&str) -> bool + Sync)) {
+        let _ = (queue, which);
+    }
+
     /// How long the oldest job has waited that could run and has not been leased.
     fn lag(&self, queue: QueueName) -> Duration;
 

@@ -19,6 +19,7 @@ use tokio::sync::oneshot;
 
 use crate::accounts::Open;
 use crate::attempt::{Begun, Verdict};
+use crate::closed::Fault;
 use crate::commands::{self, Asked, Heard};
 use crate::failpoint::failpoint;
 use crate::lane::LaneRow;
@@ -187,6 +188,7 @@ impl Run<'_> {
         if let Some(heard) = commands::heard(&event, open.as_deref()) {
             return match heard {
                 Heard::Nothing => self.filter(&job),
+                Heard::Asked(_) if commands::too_old(&event, job.accepted) => self.filter(&job),
                 Heard::Asked(asked) => self.obey(&job, &event, &asked).await,
             };
         }
@@ -199,6 +201,9 @@ impl Run<'_> {
         // Only now: the notices say what the room was called before.
         if let EventKind::Renamed(name) = &event.kind {
             engine.rename_room(&event.room, name).await?;
+        }
+        if let EventKind::Availability(availability) = &event.kind {
+            engine.note_availability(&event.room, availability).await?;
         }
         if owed.is_empty() {
             return self.filter(&job);
@@ -285,7 +290,7 @@ impl Run<'_> {
         verdict: Verdict,
     ) -> Result<(), Unavailable> {
         let engine = self.engine;
-        engine.crossed(&delivery, accepted, &verdict);
+        engine.crossed(&delivery, accepted, &verdict).await;
         let mut commit =
             Commit { done: vec![receipt], tally: vec![(Tally::Relayed, 1), (Tally::Owed, 1)], ..Commit::default() };
         match verdict {
@@ -319,13 +324,14 @@ impl Run<'_> {
         let engine = self.engine;
         self.records_written().await?;
         let (after, why, sent, parked) = match outcome {
-            Outcome::Retry { after, why, sent } => (after, why, sent, false),
-            Outcome::Disconnected { why } => (None, why, Sent::No, true),
+            Outcome::Retry { after, why, sent } => (after, why, sent, None),
+            Outcome::RoomClosed { why } => (None, why, Sent::No, Some(Fault::Room)),
+            Outcome::Disconnected { why } => (None, why, Sent::No, Some(Fault::Account)),
             Outcome::Done { .. } | Outcome::Refused { .. } => return Ok(()),
         };
         tracing::info!(delivery = %delivery.id, %why, "a delivery is postponed");
-        if parked {
-            engine.parked(&delivery, &why).await?;
+        if let Some(fault) = parked {
+            engine.parked(&delivery.lane, fault, &why).await?;
         }
         let age = engine.age(accepted);
         let delay = retry::wait(&engine.inner.config, delivery.id.as_str(), 1, age, after, sent).unwrap_or_default();
@@ -334,7 +340,7 @@ impl Run<'_> {
         loop {
             let mut commit = commit.clone();
             let hold = |row: &mut LaneRow| {
-                if parked {
+                if parked.is_some() {
                     row.parked = Some(why.clone());
                 }
             };

@@ -28,16 +28,19 @@ pub struct Impact {
     pub portals: Vec<Portal>,
     /// How many rooms.
     pub rooms: usize,
+    /// Of an app: how many installations the owner has of it, and how many others have. They stay, and work no more.
+    pub installations: Option<(usize, usize)>,
 }
 
 impl Engine {
     /// What would go with an account. `None`: the owner has none of that id.
     pub async fn account_impact(&self, owner: &OwnerId, id: &AccountId) -> Result<Option<Impact>, Unavailable> {
-        if self.owned_account(owner, id).await?.is_none() {
-            return Ok(None);
-        }
+        let Some(kept) = self.owned_account(owner, id).await? else { return Ok(None) };
         let mut tubes = BTreeMap::new();
         let mut impact = Impact::default();
+        if kept.value.place == Place::App {
+            impact.installations = Some(self.installations(owner, id).await?);
+        }
         let mut after: Option<String> = None;
         loop {
             let (rooms, next) = self.rooms_of(id, after.as_deref()).await?;
@@ -59,6 +62,28 @@ impl Engine {
         let portals = self.portals_where(owner, |portal| portal.room.account == *id).await?;
         impact.portals = portals.into_iter().map(|kept| kept.value.at(now)).collect();
         Ok(Some(impact))
+    }
+
+    /// How many installations of an app are an owner's, and how many others'.
+    async fn installations(&self, owner: &OwnerId, app: &AccountId) -> Result<(usize, usize), Unavailable> {
+        let partition = keys::account(app).partition;
+        let (mut yours, mut others) = (0, 0);
+        let mut after: Option<String> = None;
+        loop {
+            let page = read(&*self.inner.store, &partition, keys::INSTALLED, after.as_deref(), PAGE).await?;
+            for (key, row) in &page.items {
+                let id = rows::decode::<AccountId>(key, row)?.value;
+                match self.account(&id).await? {
+                    Some(account) if account.owner == *owner => yours += 1,
+                    Some(_) => others += 1,
+                    None => {}
+                }
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok((yours, others));
+            }
+        }
     }
 
     /// Removes an account and all that goes with it; both sides of each Tube are told first. Returns whether there was
@@ -97,6 +122,7 @@ impl Engine {
             ];
             let mut commit = Commit { writes, ..Commit::default() };
             if let Place::Installed { app, tenant } = &kept.value.place {
+                commit.writes.push(Write::Delete { key: keys::installed(app, id), when: When::Always });
                 let key = keys::tenant(app, tenant);
                 let holder = rows::load::<AccountId>(&*self.inner.store, &key).await?;
                 if let Some(holder) = holder.filter(|holder| holder.value == *id) {
@@ -166,7 +192,7 @@ impl Engine {
     /// by which it is found goes last, so that what was interrupted is found again.
     async fn delete_room(&self, room: &RoomRef) -> Result<(), Unavailable> {
         self.delete_rows(&keys::hosted_partition(room), |_| true).await?;
-        let rows = [keys::room(room), keys::room_seen(room), keys::account_room(room)];
+        let rows = [keys::room(room), keys::room_seen(room), keys::room_closed(room), keys::account_room(room)];
         let writes = rows.into_iter().map(|key| Write::Delete { key, when: When::Always }).collect();
         self.commit_always(Commit { writes, ..Commit::default() }).await
     }

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sameroom_model::{AccountId, AccountState, Opened, Outcome, Secrets, Timestamp};
+use sameroom_model::{AccountId, AccountState, Outcome, Secrets, Timestamp};
 
 use crate::Engine;
 use crate::accounts::Open;
@@ -14,11 +14,9 @@ use crate::attempt::no_answer;
 use crate::ports::Unavailable;
 
 /// Secrets that end within this time are renewed ahead of it.
-const AHEAD_MS: i64 = 30 * 60_000;
+const AHEAD_MS: i64 = 10 * 60_000;
 /// After a renewal ahead of time failed the next one waits this long.
 const CALM_MS: i64 = 60_000;
-/// The name, among secrets or settings, of the end of an account's secrets, in seconds since 1970.
-const EXPIRES: &str = "expires_at";
 /// How long it is tried to keep new secrets, in steps, while the store is unavailable.
 const KEEP: [Duration; 6] = [
     Duration::from_millis(100),
@@ -62,7 +60,8 @@ impl Engine {
     /// are used as they are, as long as they do.
     pub(crate) async fn fresh(&self, open: &Arc<Open>) -> Result<Arc<Open>, Unavailable> {
         let now = self.inner.clock.now();
-        let near = ends(&open.opened).is_some_and(|end| end.saturating_mul(1000) - now.as_millisecond() < AHEAD_MS);
+        let ends = open.platform.expires(&open.opened);
+        let near = ends.is_some_and(|end| end.as_millisecond() - now.as_millisecond() < AHEAD_MS);
         let id = &open.opened.account.id;
         if !near || self.inner.renewals.failed_lately(id, now) {
             return Ok(open.clone());
@@ -122,12 +121,8 @@ impl Engine {
     async fn keep_secrets(&self, id: &AccountId, new: &Secrets) -> Result<(), Unavailable> {
         let mut pauses = KEEP.into_iter();
         loop {
-            let kept = self.change_secrets(id, |account, secrets| {
+            let kept = self.change_secrets(id, |_, secrets| {
                 new.expose().for_each(|(name, value)| secrets.set(name, value));
-                if let Some(settings) = account.settings.as_object_mut() {
-                    // It was that of the old ones; where the new ones' is known it is among them.
-                    settings.remove(EXPIRES);
-                }
                 Ok::<(), std::convert::Infallible>(())
             });
             match (kept.await, pauses.next()) {
@@ -145,15 +140,6 @@ impl Engine {
         self.forget(id);
         self.open(id).await
     }
-}
-
-/// When an account's secrets end, in seconds since 1970, where that is known.
-fn ends(opened: &Opened) -> Option<i64> {
-    let told = opened.secrets.get(EXPIRES).and_then(|text| text.parse().ok());
-    told.or_else(|| {
-        let value = opened.account.settings.get(EXPIRES)?;
-        value.as_i64().or_else(|| value.as_str()?.parse().ok())
-    })
 }
 
 fn same(a: &Secrets, b: &Secrets) -> bool {

@@ -115,11 +115,12 @@ impl Engine {
         Ok(Some((kept, account)))
     }
 
-    /// The write that makes an account the installation at its place.
-    pub(crate) fn settle_in(id: &AccountId, place: &Place, kept: Option<&rows::Kept<AccountId>>) -> Option<Write> {
-        let Place::Installed { app, tenant } = place else { return None };
+    /// The writes that make an account the installation at its place.
+    pub(crate) fn settle_in(id: &AccountId, place: &Place, kept: Option<&rows::Kept<AccountId>>) -> Vec<Write> {
+        let Place::Installed { app, tenant } = place else { return Vec::new() };
         let when = kept.map_or(When::Absent, |kept| When::Version(kept.version));
-        Some(rows::put(keys::tenant(app, tenant), id, None, when))
+        let index = rows::put(keys::installed(app, id), id, None, When::Always);
+        vec![rows::put(keys::tenant(app, tenant), id, None, when), index]
     }
 
     pub(crate) fn forget_tenants(&self, id: &AccountId) {

@@ -212,6 +212,10 @@ impl Platform for Toy {
         }
     }
 
+    fn expires(&self, account: &Opened) -> Option<Timestamp> {
+        Timestamp::from_second(account.secrets.get("expires_at")?.parse().ok()?).ok()
+    }
+
     fn renew(&self, account: &Opened) -> Option<http::Request<Bytes>> {
         let refresh = account.secrets.get("refresh")?;
         get(account, &format!("renew/{refresh}"))

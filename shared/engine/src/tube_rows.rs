@@ -53,7 +53,7 @@ impl Line {
                 direction: end.direction,
                 paused: end.paused,
             });
-            Side { name: label.name.clone(), site: label.site.clone(), own }
+            Side { name: label.name.clone(), site: label.site.clone(), own, parked: None }
         };
         let first = usize::from(tube.ends[0].owner != *viewer);
         let made_by = match &tube.made_by {

@@ -2,7 +2,7 @@
 //! has up to two owners; each sees of the other's side the room's name and where it is, and nothing else (promise 6).
 
 use sameroom_model::{
-    Direction, GuestState, MadeBy, OwnerId, PortalId, RoomRef, Text, Timestamp, Tube, TubeId, TubeState,
+    Direction, GuestState, Lane, MadeBy, OwnerId, PortalId, RoomRef, Text, Timestamp, Tube, TubeId, TubeState,
 };
 
 use crate::changes::ChangeKind;
@@ -39,6 +39,9 @@ pub struct Side {
     pub site: String,
     /// What only its owner sees; `None`: it is the other owner's.
     pub own: Option<OwnSide>,
+    /// Why nothing reaches this room from the other one just now, when nothing does. Looked up only where one Tube is
+    /// read.
+    pub parked: Option<String>,
 }
 
 /// What only a side's owner sees of it.
@@ -67,7 +70,16 @@ impl Engine {
     /// A Tube of an owner.
     pub async fn tube(&self, owner: &OwnerId, id: &TubeId) -> Result<Option<TubeView>, Unavailable> {
         let Some(kept) = self.tube_of(owner, id).await? else { return Ok(None) };
-        Ok(Some(self.line(kept.value).await?.view(owner)))
+        let mut view = self.line(kept.value.clone()).await?.view(owner);
+        let [a, b] = &kept.value.ends;
+        // The viewer's own side comes first.
+        let swapped = a.owner != *owner;
+        for (n, (from, to)) in [(b, a), (a, b)].into_iter().enumerate() {
+            let lane = Lane { from: from.room.clone(), to: to.room.clone() };
+            let row = self.lane_row(&lane).await?;
+            view.sides[if swapped { 1 - n } else { n }].parked = row.and_then(|kept| kept.value.parked);
+        }
+        Ok(Some(view))
     }
 
     /// An owner's Tubes, in order of id. One query a page.
@@ -222,6 +234,10 @@ impl Engine {
                 Ok(_) => {
                     self.changed();
                     self.wake(news);
+                    if line.tube.state == TubeState::Open && kept.value.state != TubeState::Open {
+                        // What is changed is changed, whatever becomes of this.
+                        let _ = self.tube_is_mended(&line.tube).await;
+                    }
                     return Ok(Changed::Done(line));
                 }
                 Err(CommitError::Conflict) => {}

@@ -112,7 +112,7 @@ pub struct Quote {
     pub excerpt: Option<String>,
 }
 
-/// What became of an attempt. The engine's whole failure policy is one `match` on these four.
+/// What became of an attempt. The engine's whole failure policy is one `match` on these five.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Outcome {
     /// The platform took it; the keys of the copy's parts, where the platform tells them.
@@ -134,7 +134,12 @@ pub enum Outcome {
         /// A sentence, without message text or secrets.
         why: String,
     },
-    /// Nothing, until the owner mends the account or the room.
+    /// Nothing in this room, until somebody mends it; the account is well.
+    RoomClosed {
+        /// A sentence that says what to mend.
+        why: String,
+    },
+    /// Nothing in any room of the account, until its owner mends it.
     Disconnected {
         /// A sentence that says what to mend.
         why: String,
@@ -168,7 +173,12 @@ impl Outcome {
         Self::Refused { why: why.into() }
     }
 
-    /// Nothing, until the owner mends it.
+    /// Nothing in this room, until somebody mends it.
+    pub fn room_closed(why: impl Into<String>) -> Self {
+        Self::RoomClosed { why: why.into() }
+    }
+
+    /// Nothing in any room of the account, until its owner mends it.
     pub fn disconnected(why: impl Into<String>) -> Self {
         Self::Disconnected { why: why.into() }
     }

@@ -75,6 +75,19 @@ pub trait Platform: Send + Sync + 'static {
         Err(Rejected::Unauthorized)
     }
 
+    /// Whether a draft is that account, though it is called otherwise: added by its URL before, say, and by a form now. Asked
+    /// only where platform and endpoint are the same, and both stand for themselves.
+    fn likeness(&self, account: &Opened, draft: &Draft) -> Likeness {
+        let _ = (account, draft);
+        Likeness::Unlike
+    }
+
+    /// When an account's secrets end by themselves, where that is known: they are renewed ahead of it.
+    fn expires(&self, account: &Opened) -> Option<Timestamp> {
+        let _ = account;
+        None
+    }
+
     /// The request that renews an account's secrets, where they end by themselves. `None`: they don't, or can't be
     /// renewed.
     fn renew(&self, account: &Opened) -> Option<http::Request<Bytes>> {
@@ -189,6 +202,20 @@ pub struct Desk<'a> {
     pub state: &'a str,
     /// The app to install, where it was added before.
     pub app: Option<&'a Opened>,
+    /// When this was begun, half an hour ago at most: what a platform gives for so many seconds is counted from here, and
+    /// so ends no later than we think.
+    pub at: Timestamp,
+}
+
+/// How like an account and a draft are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Likeness {
+    /// Something shows that they are the same.
+    Same,
+    /// Nothing shows that they are not: enough for somebody who says that they are.
+    Like,
+    /// They are not, or there is nothing to tell by.
+    Unlike,
 }
 
 /// Where this instance is reached, for [`Platform::manifest`].

@@ -13,8 +13,8 @@ mod suite;
 
 pub use capabilities::{AuthorShown, Capabilities, Carrier, Echo, Files, Limit, Once, Rate, Support, Unit};
 pub use contract::{
-    About, Answer, BadUrl, Desk, Draft, Field, Form, Listing, Located, Platform, Problem, Profile, Rejected, RoomDraft,
-    Step, Subject, TURNS_MAX, Turn, Urls, Webhook,
+    About, Answer, BadUrl, Desk, Draft, Field, Form, Likeness, Listing, Located, Platform, Problem, Profile, Rejected,
+    RoomDraft, Step, Subject, TURNS_MAX, Turn, Urls, Webhook,
 };
 pub use session::{Dial, Input, Joined, Output, Session, Tls};
 

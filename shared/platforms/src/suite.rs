@@ -276,7 +276,12 @@ pub(crate) fn locate_never_panics(fixture: &Fixture) {
 
 /// Where a suite's accounts are added.
 pub(crate) fn desk() -> Desk<'static> {
-    Desk { back: "https://sameroom.example.org/oauth/return", state: "state-for-tests", app: None }
+    Desk {
+        back: "https://sameroom.example.org/oauth/return",
+        state: "state-for-tests",
+        app: None,
+        at: Timestamp::UNIX_EPOCH,
+    }
 }
 
 pub(crate) fn onboarding_is_sane(fixture: &Fixture) {

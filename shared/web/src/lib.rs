@@ -87,9 +87,10 @@ pub fn router_with(engine: Engine, options: Options) -> Router {
     let Options { hint, base, limits, stream_for, watched_elsewhere } = options;
     let (routes, api) = api::parts(limits);
     let app = App { engine, hint, base, stream_for, api: Arc::new(api) };
-    let watching = match watched_elsewhere {
-        true => Router::new(),
-        false => Router::new().route("/readyz", get(metrics::readyz)).route("/metrics", get(metrics::metrics)),
+    let watching = if watched_elsewhere {
+        Router::new()
+    } else {
+        Router::new().route("/readyz", get(metrics::readyz)).route("/metrics", get(metrics::metrics))
     };
     hooks()
         .merge(watching)

@@ -331,6 +331,31 @@ pub async fn a_long_backlog_keeps_its_order(store: impl Subject) {
     store.has_nothing().await;
 }
 
+/// What waits comes at once when it is hurried, in order, and no other group with it; also what was leased meanwhile. For
+/// stores that can: see [`Store::hurry`].
+pub async fn what_is_hurried_comes_at_once(store: impl Subject) {
+    let long = Duration::from_secs(600);
+    store.sends([NewJob { delay: long, ..job("a", 1) }, job("a", 2), NewJob { delay: long, ..job("b", 3) }]).await;
+    store.has_nothing().await;
+    store.store().hurry(QueueName::Outbox, &|_| true);
+    store.has_nothing().await;
+    store.store().hurry(QueueName::Events, &|group| group == "a");
+    let batch = store.leases(10).await;
+    assert_eq!((batch.group.as_str(), texts(&batch)), ("a", vec!["1".to_owned(), "2".to_owned()]));
+    // It is tried in vain, and mended while that is under way.
+    store.store().hurry(QueueName::Events, &|group| group == "a");
+    store.comes_again(batch.jobs, long).await;
+    let batch = store.leases(10).await;
+    assert_eq!(texts(&batch), ["1", "2"]);
+    // Once hurried is once: what fails anew waits again.
+    store.comes_again(batch.jobs, long).await;
+    store.has_nothing().await;
+    store.store().hurry(QueueName::Events, &|_| true);
+    let mut came = store.drains(3).await;
+    came.sort();
+    assert_eq!(came, ["1", "2", "3"]);
+}
+
 /// Many who send and many who lease, at once: every job comes, in order, by one lease of its group at a time.
 pub async fn producers_and_consumers_lose_nothing(store: impl Subject) {
     const PRODUCERS: usize = 6;

@@ -92,6 +92,16 @@ macro_rules! store_contract {
     )+};
 }
 
+/// Likewise, for a store that keeps [`Store::hurry`], which none must.
+#[macro_export]
+macro_rules! store_hurries {
+    ($name:ident, $make:path) => {
+        mod $name {
+            $crate::store_contract!(@queues $make => what_is_hurried_comes_at_once);
+        }
+    };
+}
+
 /// What checks say to a store.
 #[async_trait]
 pub(super) trait Talk: Subject {

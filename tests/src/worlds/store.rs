@@ -184,6 +184,11 @@ impl Store for Watched {
         }
     }
 
+    fn hurry(&self, queue: QueueName, which: &(dyn Fn(&str) -> bool + Sync)) {
+        self.inner.hurry(queue, which);
+        self.turned();
+    }
+
     fn lag(&self, queue: QueueName) -> Duration {
         self.inner.lag(queue)
     }

@@ -131,6 +131,10 @@ impl Store for Torn {
         self.inner.lease(queue, max).await
     }
 
+    fn hurry(&self, queue: QueueName, which: &(dyn Fn(&str) -> bool + Sync)) {
+        self.inner.hurry(queue, which);
+    }
+
     fn lag(&self, queue: QueueName) -> Duration {
         self.inner.lag(queue)
     }

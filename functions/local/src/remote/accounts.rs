@@ -108,6 +108,14 @@ async fn remove(desk: &Desk, named: &str, yes: bool) -> Result<(), Failure> {
             count(tubes.len() as u64, "Tube", "Tubes"),
             count(portals.len() as u64, "Portal", "Portals")
         );
+        let stops = |whose: &str| impact["installations"][whose].as_u64().unwrap_or_default();
+        if stops("yours") + stops("others") > 0 {
+            say!(
+                "{} of it, and {} of other owners', would work no more.",
+                count(stops("yours"), "installation", "installations"),
+                stops("others")
+            );
+        }
         for tube in &tubes {
             say!("  Tube {}", super::tubes::ends(tube));
         }

@@ -77,9 +77,10 @@ const WATCH: &str = "\
 Examples:
   sameroom watch
   sameroom watch --json | jq .
+  sameroom watch --text
 
 Shows what crosses and what changes, as it happens: from where, to where, what kind, what became of it, and how long it
-took. Never what people wrote. Stop it with Ctrl-C.";
+took. What people wrote only with --text, which needs a key with the scope admin. Stop it with Ctrl-C.";
 
 /// Which Sameroom a command goes to.
 #[derive(Clone, Debug, Default, Args)]
@@ -157,6 +158,9 @@ pub(crate) enum Remote {
         /// Leave out changes of Tubes, Portals, accounts and rooms
         #[arg(long)]
         no_changes: bool,
+        /// Show also what each message says
+        #[arg(long)]
+        text: bool,
     },
     /// Profiles: other Samerooms by name, with their keys
     #[command(after_help = PROFILE)]

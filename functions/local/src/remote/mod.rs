@@ -48,7 +48,7 @@ pub(crate) fn run(serve: &ServeArgs, target: &Target, command: Remote, json: boo
             Remote::Keys { action } => keys::run(&desk, action).await,
             Remote::Owners { action } => keys::owners(&desk, action).await,
             Remote::Map { room, svg } => map::run(&desk, room.as_deref(), svg.as_deref()).await,
-            Remote::Watch { no_changes } => watch::run(&desk, no_changes).await,
+            Remote::Watch { no_changes, text } => watch::run(&desk, no_changes, text).await,
             Remote::Profile { .. } => Ok(()),
         }
     };

@@ -28,7 +28,10 @@ pub(super) async fn run(desk: &Desk, action: Option<TubesAction>) -> Result<(), 
             desk.answer(&json!({ "removed": tube["id"] }), || say!("The Tube {} is removed.", ends(&tube)));
             return Ok(());
         }
-        TubesAction::Show { tube } => pick(desk, &tube).await?,
+        TubesAction::Show { tube } => {
+            let tube = pick(desk, &tube).await?;
+            client.get(&["tubes", &text(&tube, "id")]).await?
+        }
         TubesAction::Pause { tube } => change(desk, &tube, json!({ "paused": true })).await?,
         TubesAction::Resume { tube } => change(desk, &tube, json!({ "paused": false })).await?,
         TubesAction::Change { tube, side, direction } => {
@@ -108,6 +111,7 @@ fn show(tube: &Value) {
             said = format!("{said} (yours, {}{paused})", text(side, "direction"));
         }
         all.push(("Side", said));
+        all.push(("Parked", text(side, "parked")));
     }
     all.extend([
         ("Made by", text(&tube["made_by"], "by")),

@@ -1,4 +1,5 @@
-//! `sameroom watch`: what crosses and what changes, as it happens, a line for each. Never what people wrote.
+//! `sameroom watch`: what crosses and what changes, as it happens, a line for each. What people wrote only
+//! where that is asked for.
 
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use crate::output;
 const AGAIN: Duration = Duration::from_secs(2);
 
 /// Runs until it is stopped, or until whoever reads has gone.
-pub(super) async fn run(desk: &Desk, no_changes: bool) -> Result<(), Failure> {
+pub(super) async fn run(desk: &Desk, no_changes: bool, words: bool) -> Result<(), Failure> {
     let mut last: Option<String> = None;
-    let mut events = desk.client.follow(&[("crossings", "true")], None).await?;
+    let mut query = vec![("crossings", "true")];
+    query.extend(words.then_some(("text", "true")));
+    let mut events = desk.client.follow(&query, None).await?;
     if !desk.json {
         tell!("{}", output::dim("Watching what crosses; stop with Ctrl-C."));
     }
@@ -33,7 +36,7 @@ pub(super) async fn run(desk: &Desk, no_changes: bool) -> Result<(), Failure> {
         // It broke off: the instance starts anew, most likely.
         events = loop {
             tokio::time::sleep(AGAIN).await;
-            match desk.client.follow(&[("crossings", "true")], last.as_deref()).await {
+            match desk.client.follow(&query, last.as_deref()).await {
                 Ok(events) => break events,
                 Err(e) if e.code == 3 => {}
                 Err(e) => return Err(e),
@@ -66,7 +69,13 @@ fn sentence(told: &Told, data: &Value) -> String {
             let outcome = text(data, "outcome");
             let sign = output::mark(outcome == "delivered" || outcome == "left-out");
             let what = text(data, "kind");
-            format!("{sign} {what} {from} → {} {outcome} in {} ms{why}", place(&data["to"]), data["took_ms"])
+            let said = match (text(data, "author"), text(data, "text")) {
+                (_, said) if said.is_empty() => said,
+                (author, said) if author.is_empty() => format!("\n         {said}"),
+                (author, said) => format!("\n         {author}: {said}"),
+            };
+            let to = place(&data["to"]);
+            format!("{sign} {what} {from} → {to} {outcome} in {} ms{why}{said}", data["took_ms"])
         }
         "reset" => "some changes were missed; list what you need anew".to_owned(),
         name => format!("• {name} {}", text(data, "id")),

@@ -243,6 +243,40 @@ fn what_crosses_is_watched_without_its_words() {
 }
 
 #[test]
+fn what_crosses_is_watched_with_its_words_where_that_is_asked() {
+    let place = Place::new();
+    let running = place.start(&[]);
+    let file = place.path("reader.key").display().to_string();
+    place.does(&["keys", "add", "--name", "reader", "--scope", "read", "--to-file", &file]);
+    let mut reader = place.command(&["watch", "--text", "--url", running.url(), "--key-file", &file]);
+    let said = reader.output().expect("it runs");
+    assert!(!said.status.success());
+    assert!(String::from_utf8_lossy(&said.stderr).contains("lacks the scope `admin`"), "{said:?}");
+
+    let mut watch = place.command(&["watch", "--text"]).stdout(Stdio::piped()).spawn().expect("it starts");
+    let mut lines = BufReader::new(watch.stdout.take().expect("piped")).lines().map(|line| line.expect("a line"));
+    let (told, seen) = std::sync::mpsc::channel();
+    std::thread::spawn(move || lines.try_for_each(|line| told.send(line)));
+    let mut shown = Vec::new();
+    for n in 0..40 {
+        let deed = serde_json::json!({
+            "type": "post", "id": n.to_string(), "author": { "id": "0123456789abcdef", "name": "Ada" },
+            "text": "plain\u{1b}[31mwords",
+        });
+        running.post(&format!("/hooks/local/local/{}", running.tokens()[0]), &[], &deed.to_string());
+        while let Ok(line) = seen.recv_timeout(std::time::Duration::from_millis(300)) {
+            shown.push(line);
+        }
+        if shown.len() > 1 {
+            break;
+        }
+    }
+    watch.kill().expect("killed");
+    let _ = watch.wait();
+    assert!(shown.iter().any(|line| line.contains("Ada: plain[31mwords")), "{shown:?}");
+}
+
+#[test]
 fn an_account_is_added_by_its_form_and_missing_answers_are_named() {
     let place = Place::new();
     let _running = place.start(&[]);
@@ -263,6 +297,26 @@ fn an_account_is_added_by_its_form_and_missing_answers_are_named() {
     assert!(said.out.contains("With mybot go 1 room, 1 Tube and 0 Portals."), "{said:?}");
     place.does(&["accounts", "remove", "mybot", "--yes"]);
     assert_eq!(place.json(&["tubes"])["items"].as_array().map(Vec::len), Some(1));
+}
+
+#[test]
+fn secrets_are_taken_from_where_they_are_when_an_account_is_added_and_when_it_is_renewed() {
+    let mut place = Place::new();
+    let first = "whsec_QUJDREVGR0hJSktMTU5PUFFSU1RVVldYWVo0NTY3ODk=";
+    place.variables = vec![("HOOK_SECRET".to_owned(), first.to_owned())];
+    let _running = place.start(&[]);
+    let url = "url=https://tools.example/hook";
+    let account = place.json(&["accounts", "add", "webhook", "--set", url, "--set", "secret=env:HOOK_SECRET"]);
+    let id = account["id"].as_str().expect("an id").to_owned();
+    let file = place.path("next.secret");
+    std::fs::write(&file, format!("{}\n", first.replace("QUJD", "REVG"))).expect("written");
+    let secret = format!("secret=file:{}", file.display());
+    let renewed = place.json(&["accounts", "renew", &id, "--set", url, "--set", &secret]);
+    assert_eq!(renewed["id"], id.as_str());
+    let said = place.run(&["accounts", "renew", &id, "--set", url, "--set", "secret=env:NOT_SET"]);
+    said.refuses(&["NOT_SET, which is not set"]);
+    let said = place.run(&["accounts", "renew", &id, "--set", url, "--set", "secret=file:/not/there"]);
+    said.refuses(&["/not/there, which can't be read"]);
 }
 
 #[test]

@@ -275,6 +275,12 @@ impl Store for Sqlite {
         }
     }
 
+    fn hurry(&self, queue: QueueName, which: &(dyn Fn(&str) -> bool + Sync)) {
+        let mut woken = Woken::default();
+        lock(&self.shared.queues).hurry(queue, which, Instant::now(), &mut woken);
+        self.shared.wake(&woken);
+    }
+
     fn lag(&self, queue: QueueName) -> Duration {
         lock(&self.shared.queues).lag(queue, Instant::now())
     }

@@ -59,6 +59,8 @@ struct Group {
     /// The newest id that is, or was, in memory. What is on disk only has a higher one.
     seen: i64,
     leased: u32,
+    /// Its jobs were hurried while some were leased: what comes back is not held back.
+    hurried: bool,
     stand: Stand,
 }
 
@@ -193,6 +195,9 @@ impl Queues {
             self.buffered += job.body.len();
             group.buffer.push_front(job);
         }
+        if std::mem::take(&mut group.hurried) {
+            group.buffer.iter_mut().for_each(|job| job.due = None);
+        }
         group.stand = Stand::Loose;
         woken.0[place(name)] += usize::from(queue.stand(index, now));
     }
@@ -269,6 +274,31 @@ impl Queues {
         }
     }
 
+    /// Makes what waits in memory ready now, of the groups that `which` names. What is on disk only is behind it.
+    pub(super) fn hurry(
+        &mut self,
+        name: QueueName,
+        which: &(dyn Fn(&str) -> bool + Sync),
+        now: Instant,
+        woken: &mut Woken,
+    ) {
+        let queue = &mut self.all[place(name)];
+        let named: Vec<usize> = queue.by_name.iter().filter(|(name, _)| which(name)).map(|(_, index)| *index).collect();
+        for index in named {
+            let group = &mut queue.groups[index];
+            match group.stand {
+                Stand::Delayed(due) => {
+                    group.buffer.iter_mut().for_each(|job| job.due = None);
+                    group.stand = Stand::Loose;
+                    queue.delayed.remove(&(due, index));
+                    woken.0[place(name)] += usize::from(queue.stand(index, now));
+                }
+                Stand::Leased => group.hurried = true,
+                Stand::Loose | Stand::Ready(_) | Stand::Loading(_) => {}
+            }
+        }
+    }
+
     /// How long the group that has been ready longest has waited.
     pub(super) fn lag(&mut self, name: QueueName, now: Instant) -> Duration {
         let queue = &mut self.all[place(name)];
@@ -317,6 +347,7 @@ impl Queue {
             on_disk: 0,
             seen: 0,
             leased: 0,
+            hurried: false,
             stand: Stand::Loose,
         };
         let index = if let Some(index) = self.free.pop() {
@@ -475,6 +506,21 @@ mod tests {
             self.queues.settled(Receipt(id as u64), &settled, now, &mut Woken::default());
         }
 
+        /// What of a group is in memory, and not leased, is due at once; nothing of it is before what is on disk only.
+        fn hurry(&mut self, group: u8) {
+            let now = self.now();
+            let name = format!("g{group}");
+            if self.leased.contains_key(&name) {
+                return; // What is given back later is not modelled here.
+            }
+            self.queues.hurry(QueueName::Events, &|which| which == name, now, &mut Woken::default());
+            let queue = &self.queues.all[0];
+            let Some(index) = queue.by_name.get(name.as_str()) else { return };
+            for job in queue.groups[*index].buffer.iter().filter(|job| job.due.is_none()) {
+                self.disk.get_mut(&job.id).unwrap().2 = None;
+            }
+        }
+
         fn read(&self, page: &Page) -> Vec<Job> {
             let wanted = self.of(&page.group).filter(|(id, _)| *id > page.after && *id <= page.upto);
             let job = |(id, (attempts, due))| Job {
@@ -513,6 +559,7 @@ mod tests {
         Lease { max: usize },
         Settle { group: u8, pick: usize, again: Option<u8> },
         Pass { seconds: u8 },
+        Hurry { group: u8 },
     }
 
     fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -523,6 +570,7 @@ mod tests {
             5 => (1..70_usize).prop_map(|max| Step::Lease { max }),
             9 => (0..4_u8, 0..70_usize, again).prop_map(|(group, pick, again)| Step::Settle { group, pick, again }),
             2 => (0..4_u8).prop_map(|seconds| Step::Pass { seconds }),
+            1 => (0..4_u8).prop_map(|group| Step::Hurry { group }),
         ];
         prop::collection::vec(step, 1..120)
     }
@@ -538,6 +586,7 @@ mod tests {
                     Step::Send { group, delay, count } => (0..count).for_each(|_| world.send(group, delay)),
                     Step::Lease { max } => { world.lease(max); }
                     Step::Settle { group, pick, again } => world.settle(group, pick, again),
+                    Step::Hurry { group } => world.hurry(group),
                     Step::Pass { seconds } => world.now = Some(world.now() + Duration::from_secs(u64::from(seconds))),
                 }
             }

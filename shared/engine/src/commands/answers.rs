@@ -23,6 +23,8 @@ pub(super) const UNKNOWN_CODE: &str =
     "That code is not valid: it is mistyped, used, or older than two minutes. Ask for a new one in the other room.";
 pub(super) const OWN_CODE: &str = "That code is of this very room. Give it in the room to be connected with this one.";
 pub(super) const TOO_MANY_GUESSES: &str = "Too many codes were tried. Wait a minute, then try again.";
+pub(super) const TOO_MANY_COMMANDS: &str =
+    "That is more than is answered in a minute. Wait a minute, then ask again; until then nothing is said.";
 pub(super) const TOO_MANY_PINGS: &str = "This room was just asked for pings. Wait a minute, then try again.";
 
 pub(super) fn help() -> Vec<String> {

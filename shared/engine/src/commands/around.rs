@@ -63,7 +63,11 @@ impl Engine {
     /// Every room that open Tubes lead to, whichever way, and those at the other ends of the room's own Tubes, whatever
     /// their state: nobody here sees what lies behind those. Each with the state of the Tube that it was found by;
     /// nearest first, as many as a network may span.
-    async fn neighbourhood(&self, from: &RoomRef, view: &RoomView) -> Result<Vec<(Room, TubeState)>, Unavailable> {
+    pub(crate) async fn neighbourhood(
+        &self,
+        from: &RoomRef,
+        view: &RoomView,
+    ) -> Result<Vec<(Room, TubeState)>, Unavailable> {
         let mut known: HashSet<RoomRef> = HashSet::from([from.clone()]);
         let mut found = Vec::new();
         let mut queue: VecDeque<(RoomRef, TubeState)> = ends(from, view, &mut known, |_| true).into();

@@ -15,16 +15,24 @@ mod ping;
 mod portal;
 mod rules;
 
-use sameroom_model::{Event, EventKind, Identity, Lane, Room, RoomRef, Text};
+use sameroom_model::{Event, EventKind, Identity, Lane, Room, RoomRef, Text, Timestamp};
 use sameroom_platforms::RoomDraft;
 
 use crate::accounts::Open;
 use crate::ports::{Commit, Key, Unavailable, Write};
 use crate::{Engine, keys, rows};
+use limits::Limit;
 use parse::{Command, Mistake};
 
 pub(crate) use ping::pong;
 pub use rules::{CommandRules, Who};
+
+/// How many commands are answered in a minute, of a room and of a person in it. Some commands have limits of their own.
+const OF_A_ROOM: u32 = 30;
+const OF_A_PERSON: u32 = 15;
+/// A command that was given longer than this before we heard of it is not obeyed, in milliseconds: a platform told its
+/// history, and whoever asked has long since gone on.
+const OLD_MS: i64 = 2 * 60_000;
 
 /// What a message asks of us, understood or not.
 pub(crate) type Asked = Result<Command, Mistake>;
@@ -70,9 +78,17 @@ pub(crate) fn heard(event: &Event, open: Option<&Open>) -> Option<Heard> {
     Some(if said && person && !message.emote { Heard::Asked(asked) } else { Heard::Nothing })
 }
 
+/// Whether a command comes too late to be obeyed.
+pub(crate) fn too_old(event: &Event, accepted: Timestamp) -> bool {
+    accepted.as_millisecond() - event.at.as_millisecond() > OLD_MS
+}
+
 impl Engine {
     /// Does what is asked.
     pub(crate) async fn obey(&self, event: &Event, asked: &Asked) -> Result<Reply, Unavailable> {
+        if let Some(reply) = self.too_many(event).await? {
+            return Ok(reply);
+        }
         let command = match asked {
             _ if !self.inner.config.commands.enabled => return Ok(Reply::line(answers::SWITCHED_OFF)),
             Ok(command) => command,
@@ -107,6 +123,22 @@ impl Engine {
         let here = Lane { from: event.room.clone(), to: event.room.clone() };
         let id = format!("answer-{}", event.id).into();
         self.say(here, id, &Text::plain(&reply.lines.join("\n")), commit).await
+    }
+
+    /// What is said where too much is asked: once, and then nothing until the minute is over.
+    async fn too_many(&self, event: &Event) -> Result<Option<Reply>, Unavailable> {
+        let (account, room) = (event.room.account.as_str(), event.room.key.as_str());
+        let who = event.author.as_ref().map_or("", |author| author.key.as_str());
+        let asked = [
+            Limit { what: "commands", of: vec![account, room], max: OF_A_ROOM },
+            Limit { what: "commands-by", of: vec![account, room, who], max: OF_A_PERSON },
+        ];
+        if self.within(&asked).await? {
+            return Ok(None);
+        }
+        let told = [Limit { what: "commands-told", of: vec![account, room], max: 1 }];
+        let first = self.within(&told).await?;
+        Ok(Some(if first { Reply::line(answers::TOO_MANY_COMMANDS) } else { Reply::default() }))
     }
 
     /// Why somebody may not do that, if so.

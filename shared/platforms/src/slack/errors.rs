@@ -131,7 +131,8 @@ impl Fault {
         match reaction {
             Retry => Outcome::Retry { after, why, sent: Sent::No },
             Doubt => Outcome::Retry { after, why, sent: Sent::Maybe },
-            Login | Renew | Scope | Join | Room => Outcome::disconnected(why),
+            Login | Renew | Scope => Outcome::disconnected(why),
+            Join | Room => Outcome::room_closed(why),
             Message | Gone | Thread => Outcome::refused(why),
             Already => Outcome::done(),
         }

@@ -6,6 +6,7 @@ mod blocks;
 mod errors;
 mod files;
 mod inbound;
+mod likeness;
 mod locate;
 mod manifest;
 mod messages;
@@ -31,8 +32,8 @@ use sameroom_text::Markup;
 use url::Url;
 
 use crate::{
-    About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Desk, Echo, Files, Limit, Listing, Located, Once,
-    Platform, Problem, Profile, Rejected, Session, Step, Subject, Support, Turn, Unit, Urls, Webhook,
+    About, Answer, AuthorShown, BadUrl, Capabilities, Carrier, Desk, Draft, Echo, Files, Likeness, Limit, Listing,
+    Located, Once, Platform, Problem, Profile, Rejected, Session, Step, Subject, Support, Turn, Unit, Urls, Webhook,
 };
 
 /// The longest text of one message that we send. Slack takes ten times as much, but shows it folded.
@@ -103,6 +104,14 @@ impl Platform for Slack {
         now: Timestamp,
     ) -> Turn {
         outbound::settle(account, delivery, part, memo, response, now)
+    }
+
+    fn likeness(&self, account: &Opened, draft: &Draft) -> Likeness {
+        likeness::likeness(account, draft)
+    }
+
+    fn expires(&self, account: &Opened) -> Option<Timestamp> {
+        renewal::expires(account)
     }
 
     fn renew(&self, account: &Opened) -> Option<Request<Bytes>> {

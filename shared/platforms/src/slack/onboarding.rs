@@ -185,15 +185,17 @@ fn install(desk: &Desk<'_>, app: &Opened, rest: &[&Answer]) -> Result<Step, Prob
             Ok(Step::Send(Box::new(request)))
         }
         [Answer::Returned(_), Answer::Response(granted)] => {
-            let token = granted_token(&answered(granted, None)?)?;
+            let token = granted_token(&answered(granted, None)?, desk.at)?;
             call(&app.account.endpoint, token.get(TOKEN).unwrap_or_default(), "auth.test", &[])
         }
-        [Answer::Returned(_), Answer::Response(granted), Answer::Response(who)] => installed(app, granted, who),
+        [Answer::Returned(_), Answer::Response(granted), Answer::Response(who)] => {
+            installed(app, granted, who, desk.at)
+        }
         _ => Err(problem(None, "This waits for a visit to Slack, and got another answer: begin again.")),
     }
 }
 
-fn installed(app: &Opened, granted: &Response<Bytes>, who: &Response<Bytes>) -> Result<Step, Problem> {
+fn installed(app: &Opened, granted: &Response<Bytes>, who: &Response<Bytes>, at: Timestamp) -> Result<Step, Problem> {
     let (granted, who) = (answered(granted, None)?, answered(who, None)?);
     let enterprise_id = text(&granted, "/enterprise/id").filter(|_| granted["is_enterprise_install"] == true);
     let tenant = enterprise_id.clone().or_else(|| text(&granted, "/team/id")).or_else(|| text(&who, "/team_id"));
@@ -211,7 +213,7 @@ fn installed(app: &Opened, granted: &Response<Bytes>, who: &Response<Bytes>) -> 
         endpoint: app.account.endpoint.clone(),
         identity: Identity::default(),
         settings: Value::Null,
-        secrets: granted_token(&granted)?,
+        secrets: granted_token(&granted, at)?,
         place: Place::Installed { app: app.account.id.clone(), tenant },
     };
     Ok(known(draft, settings, &who))
@@ -265,8 +267,8 @@ fn code(query: &BTreeMap<String, String>) -> Result<&str, Problem> {
     }
 }
 
-fn granted_token(granted: &Value) -> Result<Secrets, Problem> {
-    tokens(granted).ok_or_else(|| {
+fn granted_token(granted: &Value, at: Timestamp) -> Result<Secrets, Problem> {
+    tokens(granted, at).ok_or_else(|| {
         problem(None, "Slack gave no bot token: the app needs bot scopes, as in the manifest that Sameroom prints.")
     })
 }

@@ -247,7 +247,7 @@ fn failed(account: &Opened, delivery: &Delivery, part: &Part<'_>, memo: &Memo, f
     if memo.step == Step::Join {
         return match fault.reaction {
             Reaction::Retry | Reaction::Doubt | Reaction::Login | Reaction::Scope => over(fault.outcome()),
-            _ => over(Outcome::disconnected(
+            _ => over(Outcome::room_closed(
                 "The bot is not in the channel, and can't join it by itself: type /invite and its name there.",
             )),
         };

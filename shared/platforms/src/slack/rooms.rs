@@ -65,7 +65,7 @@ pub(super) fn entered(response: &Response<Bytes>, now: Timestamp) -> Outcome {
         Ok(_) => Outcome::done(),
         // A private channel, which nobody can join; and which we only see where we have been invited.
         Err(fault) if fault.error == NO_JOIN => Outcome::done(),
-        Err(fault) if fault.reaction == Reaction::Message => Outcome::disconnected(fault.why),
+        Err(fault) if fault.reaction == Reaction::Message => Outcome::room_closed(fault.why),
         Err(fault) => fault.outcome(),
     }
 }

@@ -258,7 +258,9 @@ impl SlackSession {
                 let after = after.and_then(|after| SignedDuration::try_from(after).ok());
                 self.failed(&why, after, now);
             }
-            Outcome::Refused { why } | Outcome::Disconnected { why } => self.needs_owner(&why, now),
+            Outcome::Refused { why } | Outcome::RoomClosed { why } | Outcome::Disconnected { why } => {
+                self.needs_owner(&why, now);
+            }
             Outcome::Done { .. } => self.failed("Slack's answer could not be read", None, now),
         }
     }

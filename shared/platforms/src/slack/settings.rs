@@ -7,6 +7,8 @@ use serde::{Deserialize, Serialize};
 pub(super) const TOKEN: &str = "token";
 /// Renews the bot's token, where the app has token rotation.
 pub(super) const REFRESH_TOKEN: &str = "refresh_token";
+/// When the bot's token ends, in seconds since 1970; kept beside it, since it changes with it.
+pub(super) const EXPIRES: &str = "expires_at";
 /// Signs what Slack sends us.
 pub(super) const SIGNING_SECRET: &str = "signing_secret";
 /// Proves that we are the app.

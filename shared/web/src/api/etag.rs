@@ -4,8 +4,6 @@
 use axum::extract::FromRequestParts;
 use http::request::Parts;
 use http::{HeaderValue, header};
-use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::problem::Problem;
 
@@ -58,12 +56,6 @@ impl<S: Sync> FromRequestParts<S> for IfMatch {
             _ => Err(bad()),
         }
     }
-}
-
-/// The tag of something that has no version of its own: a hash of how it is shown.
-pub(crate) fn of<T: Serialize>(shown: &T) -> String {
-    let json = serde_json::to_vec(shown).unwrap_or_default();
-    data_encoding::HEXLOWER.encode(&Sha256::digest(json)[..8])
 }
 
 /// The header's value for a tag.

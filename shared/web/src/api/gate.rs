@@ -161,7 +161,7 @@ fn unauthorized(given: bool) -> Problem {
     Problem::new(Kind::Unauthorized, detail).challenge(format!("Bearer realm=\"sameroom\"{error}"))
 }
 
-fn missing(scope: Scope) -> Problem {
+pub(crate) fn missing(scope: Scope) -> Problem {
     let name = scope.as_str();
     let detail = format!("Your key lacks the scope `{name}`. Use a key that has it, or have one made.");
     Problem::new(Kind::Scope, detail)

@@ -11,7 +11,8 @@ use utoipa_axum::router::OpenApiRouter;
 
 use super::problem::{Document, FieldError};
 use super::routes::{
-    accounts, deliveries, events, invitations, keys, map, onboardings, owners, platforms, portals, rooms, tubes,
+    accounts, deliveries, events, invitations, keys, letters, map, onboardings, owners, platforms, portals, rooms,
+    tubes,
 };
 use super::{PREFIX, SECURITY, once};
 use crate::{App, page};
@@ -75,6 +76,7 @@ pub(super) fn with_routes() -> (Router<App>, Value) {
         .merge(portals::router())
         .merge(invitations::router())
         .merge(deliveries::router())
+        .merge(letters::router())
         .merge(map::router())
         .merge(events::router())
         .merge(keys::router())

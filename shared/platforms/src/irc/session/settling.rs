@@ -65,10 +65,11 @@ impl IrcSession {
     pub(super) fn sweep(&mut self) {
         for channel in &mut self.channels {
             while let Some(front) = channel.queue.front() {
-                let why = self.parked.as_deref().or(channel.blocked());
-                let outcome = match (front.outcome(), why) {
+                let account = self.parked.as_deref().map(Outcome::disconnected);
+                let held = account.or_else(|| channel.blocked().map(Outcome::room_closed));
+                let outcome = match (front.outcome(), held) {
                     (Some(outcome), _) => outcome,
-                    (None, Some(why)) if !front.under_way() => Outcome::disconnected(why),
+                    (None, Some(held)) if !front.under_way() => held,
                     _ => break,
                 };
                 self.out.push_back(Output::Settled { id: front.delivery.id.clone(), outcome });

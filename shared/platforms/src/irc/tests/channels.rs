@@ -75,9 +75,9 @@ fn refusals_say_what_to_do() {
         irc.unsettled();
         irc.server(&format!(":irc.test {numeric}"));
         closed(&mut irc, part);
-        assert!(matches!(irc.outcome(&id), Outcome::Disconnected { .. }), "{numeric}");
+        assert!(matches!(irc.outcome(&id), Outcome::RoomClosed { .. }), "{numeric}");
         let id = irc.says("ann", "no better");
-        assert!(matches!(irc.outcome(&id), Outcome::Disconnected { .. }), "{numeric}");
+        assert!(matches!(irc.outcome(&id), Outcome::RoomClosed { .. }), "{numeric}");
     }
 }
 
@@ -141,7 +141,7 @@ fn a_full_channel_is_tried_again_and_said_so_only_later() {
     }
     irc.server(":irc.test 471 bot #c :Cannot join channel (+l)");
     closed(&mut irc, "is full");
-    assert!(matches!(irc.outcome(&id), Outcome::Disconnected { .. }));
+    assert!(matches!(irc.outcome(&id), Outcome::RoomClosed { .. }));
 }
 
 #[test]

@@ -89,6 +89,8 @@ fn an_app_is_kept_and_then_installed() {
     assert_eq!(draft.place, Place::Installed { app: app.account.id.clone(), tenant: "T024BE7LD".to_owned() });
     assert_eq!(draft.settings, account().account.settings);
     assert_eq!(draft.secrets.get("refresh_token"), Some("xoxe-1-r"));
+    // Counted from when this was begun.
+    assert_eq!(draft.secrets.get("expires_at"), Some("43200"));
     // Those of the app stay with the app.
     assert_eq!(draft.secrets.get("client_secret").or(draft.secrets.get("signing_secret")), None);
 }
@@ -159,6 +161,17 @@ fn tokens_are_renewed_by_the_app() {
     let renewed = |body: &Value| Slack.renewed(&account, &answer(body), now());
     let secrets = renewed(&json!({ "ok": true, "access_token": "xoxe.xoxb-2", "refresh_token": "xoxe-1-s" })).unwrap();
     assert_eq!((secrets.get("token"), secrets.get("refresh_token")), (Some("xoxe.xoxb-2"), Some("xoxe-1-s")));
+    assert_eq!(secrets.get("expires_at"), Some(""), "that of the token before is not its end");
+    let lasting =
+        json!({ "ok": true, "access_token": "xoxe.xoxb-2", "refresh_token": "xoxe-1-s", "expires_in": 43200 });
+    let end = now().as_second() + 43200;
+    assert_eq!(renewed(&lasting).unwrap().get("expires_at"), Some(end.to_string().as_str()));
+    let mut ending = account.clone();
+    assert_eq!(Slack.expires(&ending), None);
+    ending.secrets.set("expires_at", end.to_string());
+    assert_eq!(Slack.expires(&ending).map(sameroom_model::Timestamp::as_second), Some(end));
+    ending.secrets.set("refresh_token", "");
+    assert_eq!(Slack.expires(&ending), None, "it can't be renewed");
     let dead = json!({ "ok": false, "error": "invalid_refresh_token" });
     assert!(matches!(renewed(&dead), Err(Outcome::Disconnected { .. })));
     assert!(matches!(renewed(&json!({ "ok": false, "error": "internal_error" })), Err(Outcome::Retry { .. })));
@@ -194,7 +207,7 @@ fn public_channels_are_joined_and_private_ones_need_an_invitation() {
     let entered = |body: Value| Slack.entered(&account, &room, &answer(&body), now());
     assert_eq!(entered(json!({ "ok": true, "warning": "already_in_channel" })), Outcome::done());
     assert_eq!(entered(json!({ "ok": false, "error": "method_not_supported_for_channel_type" })), Outcome::done());
-    let Outcome::Disconnected { why } = entered(json!({ "ok": false, "error": "channel_not_found" })) else { panic!() };
+    let Outcome::RoomClosed { why } = entered(json!({ "ok": false, "error": "channel_not_found" })) else { panic!() };
     assert!(why.contains("/invite"), "{why}");
 }
 

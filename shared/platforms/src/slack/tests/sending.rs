@@ -129,7 +129,7 @@ fn a_channel_is_joined_once() {
         settle(&delivery, &again, &outside),
         settle(&delivery, &memo, &json!({ "ok": false, "error": "method_not_supported_for_channel_type" })),
     ] {
-        assert!(matches!(over(end), Outcome::Disconnected { why } if why.contains("/invite")));
+        assert!(matches!(over(end), Outcome::RoomClosed { why } if why.contains("/invite")));
     }
     let busy = Response::builder().status(429).header("retry-after", "7").body(Bytes::new()).unwrap();
     let waits = Slack.settle(&account(), &delivery, 0, &memo, &busy, now());
@@ -145,6 +145,7 @@ fn every_error_has_its_reaction() {
         Outcome::Retry { .. } => "retry",
         Outcome::Refused { .. } => "refused",
         Outcome::Disconnected { .. } => "disconnected",
+        Outcome::RoomClosed { .. } => "room closed",
     };
     for error in ["ratelimited", "rate_limited", "service_unavailable", "team_added_to_org"] {
         assert_eq!(judged(error), "retry", "{error}");
@@ -160,13 +161,12 @@ fn every_error_has_its_reaction() {
         "token_expired",
         "org_login_required",
         "missing_scope",
-        "channel_not_found",
-        "is_archived",
-        "channel_is_limited_access",
-        "restricted_action",
-        "no_permission",
     ] {
         assert_eq!(judged(error), "disconnected", "{error}");
+    }
+    for error in ["channel_not_found", "is_archived", "channel_is_limited_access", "restricted_action", "no_permission"]
+    {
+        assert_eq!(judged(error), "room closed", "{error}");
     }
     for error in [
         "msg_too_long",

@@ -6,21 +6,20 @@ use axum::response::{IntoResponse, Response};
 use http::{StatusCode, header};
 use sameroom_engine::Impact;
 use sameroom_model as model;
-use sameroom_model::{AccountId, AccountState, OwnerId};
+use sameroom_model::AccountState;
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::portals::Portal;
-use super::tubes::Tube;
+use super::tubes::{Tube, changed};
 use crate::App;
 use crate::api::etag::{self, IfMatch};
 use crate::api::gate::By;
 use crate::api::json::{Params, Query};
-use crate::api::paging::{List, Paging, cut};
+use crate::api::paging::{List, Paging};
 use crate::api::problem::Problem;
-use crate::api::shapes::owned_account;
 
 /// A login, bot or app installation on one site. Its secrets are never shown.
 #[derive(Debug, Serialize, ToSchema)]
@@ -80,6 +79,19 @@ pub(crate) struct AccountImpact {
     portals: Vec<Portal>,
     /// How many rooms would go.
     rooms: usize,
+    /// Of an app: how many installations of it there are, yours and others', which would work no more. They are not
+    /// removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    installations: Option<Installations>,
+}
+
+/// How many installations an app has.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Installations {
+    /// Yours.
+    yours: usize,
+    /// Other owners'. Who they are is not told.
+    others: usize,
 }
 
 pub(crate) fn router() -> OpenApiRouter<App> {
@@ -106,10 +118,7 @@ async fn list_accounts(
     Query(paging): Query<Paging>,
 ) -> Result<Response, Problem> {
     let (limit, after) = paging.read("accounts")?;
-    let mut accounts = app.engine.accounts(&caller.owner).await?;
-    accounts.sort_by(|a, b| a.id.cmp(&b.id));
-    accounts.retain(|account| after.as_deref().is_none_or(|after| account.id.as_str() > after));
-    let page = cut(accounts, limit, |account| account.id.to_string());
+    let page = app.engine.accounts_page(&caller.owner, after.as_deref(), limit).await?;
     Ok(paging.answer("accounts", page, Account::from).into_response())
 }
 
@@ -123,8 +132,9 @@ async fn list_accounts(
     security(("key" = ["read"]))
 )]
 async fn get_account(State(app): State<App>, By(caller): By, Params(id): Params<String>) -> Result<Response, Problem> {
-    let account = Account::from(owned(&app, &caller.owner, id).await?);
-    Ok(([(header::ETAG, etag::value(etag::of(&account)))], Json(account)).into_response())
+    let found = app.engine.account_version(&caller.owner, &id.into()).await?;
+    let (account, version) = found.ok_or_else(|| Problem::not_found("account"))?;
+    Ok(([(header::ETAG, etag::value(version))], Json(Account::from(account))).into_response())
 }
 
 /// Remove an account
@@ -145,13 +155,8 @@ async fn remove_account(
     expected: IfMatch,
     Params(id): Params<String>,
 ) -> Result<StatusCode, Problem> {
-    let account = owned(&app, &caller.owner, id).await?;
-    let id = account.id.clone();
-    expected.check(&etag::of(&Account::from(account)))?;
-    if app.engine.remove_account(&caller.owner, &id).await? {
-        return Ok(StatusCode::NO_CONTENT);
-    }
-    Err(Problem::not_found("account"))
+    changed(app.engine.remove_account_as(&caller.owner, &id.into(), expected.version()).await?, "account")?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// See what would go with an account
@@ -169,19 +174,15 @@ async fn get_account_impact(
     Params(id): Params<String>,
 ) -> Result<Response, Problem> {
     let impact = app.engine.account_impact(&caller.owner, &id.into()).await?;
-    let Impact { tubes, portals, rooms } = impact.ok_or_else(|| Problem::not_found("account"))?;
+    let impact = impact.ok_or_else(|| Problem::not_found("account"))?;
+    let Impact { tubes, portals, rooms, installations } = impact;
     let body = AccountImpact {
         tubes: tubes.into_iter().map(Tube::from).collect(),
         portals: portals.into_iter().map(Portal::from).collect(),
         rooms,
+        installations: installations.map(|(yours, others)| Installations { yours, others }),
     };
     Ok(Json(body).into_response())
-}
-
-/// An account of an owner's, by its id.
-pub(crate) async fn owned(app: &App, owner: &OwnerId, id: String) -> Result<model::Account, Problem> {
-    let found = owned_account(app, owner, &AccountId::from(id)).await?;
-    found.ok_or_else(|| Problem::not_found("account"))
 }
 
 impl From<model::Account> for Account {

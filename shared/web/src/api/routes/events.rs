@@ -8,18 +8,17 @@ use axum::response::sse::{Event as Told, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::{self, Stream, StreamExt as _};
 use http::{HeaderMap, HeaderValue};
-use sameroom_engine::{Change, ChangeKind, Crossed, Crossing, Following, Landing};
-use sameroom_model::{OwnerId, Timestamp};
+use sameroom_engine::{Change, ChangeKind, Crossed, Crossing, Following, Landing, Watching, Words};
+use sameroom_model::{OwnerId, Scope, Timestamp};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
-use tokio::sync::broadcast::{Receiver, error::RecvError};
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::App;
-use crate::api::gate::{By, Token};
+use crate::api::gate::{By, Token, missing};
 use crate::api::json::Query;
 use crate::api::problem::Problem;
 use crate::api::shapes::{Place, owned_account, place, room_id_of};
@@ -41,7 +40,7 @@ pub(crate) struct Event {
     at: Timestamp,
 }
 
-/// Something that crossed, or did not: the data of an event named `crossing`. Words are never in it.
+/// Something that crossed, or did not: the data of an event named `crossing`. Words are in it only where they were asked for.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Crossing)]
 pub(crate) struct CrossingEvent {
@@ -61,6 +60,13 @@ pub(crate) struct CrossingEvent {
     why: Option<String>,
     /// How long it took since it was accepted, in milliseconds.
     took_ms: u64,
+    /// Who says it, as the other side is told; only with `text`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    author: Option<String>,
+    /// What it says, on one line, without control characters and cut at 400; only with `text`, and only where it comes
+    /// from a room of yours or was delivered to one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    text: Option<String>,
 }
 
 /// What to follow.
@@ -72,6 +78,10 @@ pub(crate) struct Follow {
     /// of that is kept: what you miss you do not get by `Last-Event-ID`.
     #[serde(default)]
     crossings: bool,
+    /// `true`, with `crossings`: also what each message says. Needs the scope `admin`, since it is more than to see what
+    /// you have.
+    #[serde(default)]
+    text: bool,
 }
 
 pub(crate) fn router() -> OpenApiRouter<App> {
@@ -82,7 +92,7 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 ///
 /// Server-sent events. Each has an id, the kind as its name, and a JSON object as its data. Send the last id that you saw
 /// as `Last-Event-ID` and you get what came after it, for a day. An event named `reset` says that some are no longer kept:
-/// read anew what you hold. Message text is never in it. Without `Last-Event-ID` it begins now.
+/// read anew what you hold. Message text is never in it, but for `text` with `crossings`. Without `Last-Event-ID` it begins now.
 #[utoipa::path(
     get,
     path = "/events",
@@ -111,8 +121,18 @@ async fn follow_events(
             Some(id.ok_or_else(bad)?)
         }
     };
+    if query.text && !query.crossings {
+        return Err(Problem::parameter("text", "`text` is for what crosses; give `crossings=true`, too."));
+    }
+    if query.text && !caller.may(Scope::Admin) {
+        return Err(missing(Scope::Admin));
+    }
+    if query.text {
+        // Whoever runs the instance sees that somebody reads along.
+        tracing::info!(owner = %caller.owner, key = %caller.key, "what crosses is watched with its text");
+    }
     let following = app.engine.watch(&caller.owner, after).await?;
-    let crossings = query.crossings.then(|| app.engine.crossings());
+    let crossings = query.crossings.then(|| app.engine.crossings(query.text.then(|| caller.owner.clone())));
     let until = app.stream_for.map(|time| Instant::now() + time);
     let first = until.map(|_| Ok(Told::default().id(following.seen().to_string()).retry(AGAIN)));
     let watch = Watch { app, owner: caller.owner, token, following, crossings, until, told: false };
@@ -129,7 +149,7 @@ struct Watch {
     owner: OwnerId,
     token: Option<SecretString>,
     following: Following,
-    crossings: Option<Receiver<Crossing>>,
+    crossings: Option<Watching>,
     /// When it ends if there was nothing to tell. `None`: it goes on.
     until: Option<Instant>,
     /// Whether something was told.
@@ -173,21 +193,21 @@ async fn over(until: Option<Instant>) {
 }
 
 /// The next crossing, where they are watched. What a slow client misses is left out.
-async fn next_crossing(crossings: &mut Option<Receiver<Crossing>>) -> Crossing {
-    while let Some(watched) = crossings {
-        match watched.recv().await {
-            Ok(crossing) => return crossing,
-            Err(RecvError::Lagged(_)) => {}
-            Err(RecvError::Closed) => *crossings = None,
-        }
+async fn next_crossing(crossings: &mut Option<Watching>) -> Crossing {
+    let next = match crossings {
+        Some(watched) => watched.next().await,
+        None => None,
+    };
+    match next {
+        Some(crossing) => crossing,
+        None => std::future::pending().await,
     }
-    std::future::pending().await
 }
 
 impl Watch {
     /// A crossing as this owner may see it: one between rooms of others is not told. `None`: the store failed.
     async fn crossed(&self, crossing: Crossing) -> Option<Vec<Told>> {
-        let Crossing { at, from, to, kind, landing, took } = crossing;
+        let Crossing { at, from, to, kind, landing, took, words } = crossing;
         let arrives = owned_account(&self.app, &self.owner, &to.account).await.ok()?.is_some();
         if !arrives && owned_account(&self.app, &self.owner, &from.account).await.ok()?.is_none() {
             return Some(Vec::new());
@@ -210,7 +230,9 @@ impl Watch {
         let took_ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let whence = if from == to { None } else { Some(place(&self.app, &from).await.ok()?) };
         let to = place(&self.app, &to).await.ok()?;
-        let data = CrossingEvent { at, kind, from: whence, to, outcome, why, took_ms };
+        let (author, text) = words.map(|Words { author, text, .. }| (author, text)).unzip();
+        let author = author.filter(|author| !author.is_empty());
+        let data = CrossingEvent { at, kind, from: whence, to, outcome, why, took_ms, author, text };
         Some(vec![Told::default().event("crossing").data(serde_json::to_string(&data).unwrap_or_default())])
     }
 }

@@ -7,6 +7,7 @@ pub(super) mod events;
 pub(super) mod finding;
 pub(super) mod invitations;
 pub(super) mod keys;
+pub(super) mod letters;
 pub(super) mod map;
 pub(super) mod onboardings;
 pub(super) mod owners;

@@ -12,13 +12,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::finding;
+use super::tubes::changed;
 use crate::App;
 use crate::api::etag::{self, IfMatch};
 use crate::api::gate::By;
 use crate::api::json::{Body, Params, Query};
 use crate::api::paging::{List, Paging, cut};
 use crate::api::problem::Problem;
-use crate::api::shapes::{RoomOptions, RoomOptionsChange, owned_account, owned_room, room_id};
+use crate::api::shapes::{RoomOptions, RoomOptionsChange, owned_account, room_id, room_ref};
 use crate::api::{PREFIX, location};
 
 /// The longest text that is searched for, in characters.
@@ -90,6 +91,8 @@ pub(crate) fn router() -> OpenApiRouter<App> {
 }
 
 /// List your rooms, or find some
+///
+/// Those that were added, by account in order of its id and then in order of key; found ones by how well they fit.
 #[utoipa::path(
     get,
     path = "/rooms",
@@ -119,11 +122,11 @@ async fn list_rooms(
         let items = finding::search(&app, &caller.owner, text, account.as_ref(), limit).await?;
         return Ok(paging.answer(&list, sameroom_engine::Page { items, next: None }, |room| room).into_response());
     }
-    let mut rooms = finding::added(&app, &caller.owner, account.as_ref()).await?;
-    rooms.sort_by(|a, b| a.id.cmp(&b.id));
-    rooms.retain(|room| after.as_ref().is_none_or(|after| room.id > *after));
-    let page = cut(rooms, limit, |room| room.id.clone());
-    Ok(paging.answer(&list, page, |room| room).into_response())
+    let bad = || Problem::parameter("cursor", "This cursor is not of this list. Begin again without one.");
+    let after = after.map(|id| room_ref(&id).ok_or_else(bad)).transpose()?;
+    let rooms = app.engine.rooms_after(&caller.owner, account.as_ref(), after.as_ref(), limit + 1).await?;
+    let page = cut(rooms, limit, |room: &model::Room| room_id(&room.at));
+    Ok(paging.answer(&list, page, Room::from).into_response())
 }
 
 /// Add a room
@@ -152,9 +155,10 @@ async fn add_room(State(app): State<App>, By(caller): By, Body(new): Body<NewRoo
         (None, None, Some(url)) => finding::add_by_url(&app, &caller.owner, &url).await?,
         _ => return Err(Problem::field("", "Give `account` and `room`, or `url` alone.")),
     };
-    let place = location(&format!("{PREFIX}/rooms/{}", room_id(&room.at)));
+    let id = room_id(&room.at);
+    let place = location(&format!("{PREFIX}/rooms/{id}"));
     let status = if is_new { StatusCode::CREATED } else { StatusCode::OK };
-    Ok((status, [(header::LOCATION, place)], show(room)).into_response())
+    Ok((status, [(header::LOCATION, place)], show(owned(&app, &caller, &id).await?)).into_response())
 }
 
 /// Read a room
@@ -189,10 +193,10 @@ async fn change_room(
     Params(id): Params<String>,
     Body(change): Body<RoomOptionsChange>,
 ) -> Result<Response, Problem> {
-    let room = owned(&app, &caller, &id).await?;
-    expected.check(&tag(&room))?;
-    let room = app.engine.set_options(&room.at, change.apply(room.options)).await?;
-    Ok(show(room.ok_or_else(|| Problem::not_found("room"))?))
+    let at = room_ref(&id).ok_or_else(|| Problem::not_found("room"))?;
+    let change = |options| change.apply(options);
+    let done = app.engine.change_options(&caller.owner, &at, expected.version(), change).await?;
+    Ok(show(changed(done, "room")?))
 }
 
 /// Remove a room
@@ -212,16 +216,15 @@ async fn remove_room(
     expected: IfMatch,
     Params(id): Params<String>,
 ) -> Result<StatusCode, Problem> {
-    let room = owned(&app, &caller, &id).await?;
-    expected.check(&tag(&room))?;
-    if app.engine.remove_room(&caller.owner, &room.at).await? {
-        return Ok(StatusCode::NO_CONTENT);
-    }
-    Err(Problem::not_found("room"))
+    let at = room_ref(&id).ok_or_else(|| Problem::not_found("room"))?;
+    changed(app.engine.remove_room_as(&caller.owner, &at, expected.version()).await?, "room")?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-async fn owned(app: &App, caller: &Caller, id: &str) -> Result<model::Room, Problem> {
-    owned_room(app, &caller.owner, id).await?.ok_or_else(|| Problem::not_found("room"))
+/// A room of the caller's, with its version.
+async fn owned(app: &App, caller: &Caller, id: &str) -> Result<(model::Room, u64), Problem> {
+    let at = room_ref(id).ok_or_else(|| Problem::not_found("room"))?;
+    app.engine.room_version(&caller.owner, &at).await?.ok_or_else(|| Problem::not_found("room"))
 }
 
 /// The account that a query names.
@@ -232,14 +235,8 @@ async fn chosen(app: &App, caller: &Caller, id: String) -> Result<AccountId, Pro
     Ok(id)
 }
 
-/// A room has no version of its own: its tag is a hash of how it is shown.
-fn tag(room: &model::Room) -> String {
-    etag::of(&Room::from(room.clone()))
-}
-
-fn show(room: model::Room) -> Response {
-    let room = Room::from(room);
-    ([(header::ETAG, etag::value(etag::of(&room)))], Json(room)).into_response()
+fn show((room, version): (model::Room, u64)) -> Response {
+    ([(header::ETAG, etag::value(version))], Json(Room::from(room))).into_response()
 }
 
 impl Room {

@@ -54,6 +54,10 @@ pub(crate) struct TubeSide {
     /// Whether you paused the Tube. It is paused as long as either owner wants it so.
     #[serde(skip_serializing_if = "Option::is_none")]
     paused: Option<bool>,
+    /// Why nothing reaches this room from the other one just now, when nothing does: the room, its account or its owner
+    /// has to be seen to. Only where one Tube is read; `GET /lanes` tells of all.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    parked: Option<String>,
 }
 
 /// How a Tube came to be.
@@ -306,6 +310,7 @@ impl From<TubeView> for Tube {
             room: side.own.as_ref().map(|own| room_id(&own.room)),
             direction: side.own.as_ref().map(|own| own.direction.into()),
             paused: side.own.as_ref().map(|own| own.paused),
+            parked: side.parked,
         });
         Self {
             id: view.id.to_string(),

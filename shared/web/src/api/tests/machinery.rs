@@ -120,6 +120,84 @@ async fn a_change_of_what_somebody_changed_is_refused() {
 }
 
 #[tokio::test]
+async fn of_two_changes_at_once_that_expect_the_same_version_one_is_made() {
+    let world = World::new().await;
+    let room = format!("/api/v1/rooms/{}", world.room("one").await);
+    let auth = || ("authorization", format!("Bearer {}", world.admin));
+    let tag = world.send("GET", &room, &[auth()], None).await.header("etag").to_owned();
+    let change = async |body: &'static str| {
+        world.send("PATCH", &room, &[auth(), ("if-match", tag.clone())], Some(body.to_owned())).await
+    };
+    let (a, b) = tokio::join!(change(r#"{"team": true}"#), change(r#"{"system": true}"#));
+    let mut statuses = [a.status.as_u16(), b.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 412]);
+    // Without a condition each keeps the other's.
+    let change = async |body: &'static str| world.send("PATCH", &room, &[auth()], Some(body.to_owned())).await;
+    tokio::join!(change(r#"{"team": true}"#), change(r#"{"system": true}"#));
+    let now = world.send("GET", &room, &[auth()], None).await;
+    assert_eq!((&now.json()["options"]["team"], &now.json()["options"]["system"]), (&json!(true), &json!(true)));
+    // Somebody came first between what was read and what is written.
+    world.store.conflict_next(1);
+    let tag = now.header("etag").to_owned();
+    let late = [auth(), ("if-match", tag.clone())];
+    world.send("DELETE", &room, &late, None).await.is_problem(412, "stale");
+    assert_eq!(world.send("DELETE", &room, &late, None).await.status.as_u16(), 204);
+    // An account's version is its row's, too.
+    let key = world.admin.clone();
+    let hook = world.hook(&key, "general").await;
+    let room = world.admin("GET", &format!("/rooms/{hook}"), None).await.json();
+    let account = format!("/api/v1/accounts/{}", room["account"].as_str().unwrap());
+    let tag = world.send("GET", &account, &[auth()], None).await.header("etag").to_owned();
+    let id = room["account"].as_str().unwrap().into();
+    world.engine.set_state(&id, sameroom_model::AccountState::Trouble("away".into())).await.unwrap();
+    world.send("DELETE", &account, &[auth(), ("if-match", tag)], None).await.is_problem(412, "stale");
+    let tag = world.send("GET", &account, &[auth()], None).await.header("etag").to_owned();
+    let gone = world.send("DELETE", &account, &[auth(), ("if-match", tag)], None).await;
+    assert_eq!(gone.status.as_u16(), 204, "{gone:?}");
+}
+
+#[tokio::test]
+async fn rooms_and_accounts_are_listed_in_order_whatever_the_page() {
+    let world = World::new().await;
+    let key = world.admin.clone();
+    for name in ["b", "a", "c", "a/b", "%2F"] {
+        world.room(name).await;
+        world.hook(&key, name).await;
+    }
+    let walk = async |list: &str, limit: usize| {
+        let (mut found, mut cursor) = (Vec::new(), String::new());
+        loop {
+            let page = world.admin("GET", &format!("{list}?limit={limit}{cursor}"), None).await;
+            let page = page.json();
+            let items = page["items"].as_array().unwrap();
+            assert!(items.len() <= limit);
+            found.extend(items.iter().cloned());
+            match page["next"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return found,
+            }
+        }
+    };
+    for (list, total) in [("/rooms", 10), ("/accounts", 2)] {
+        let whole = walk(list, 200).await;
+        assert_eq!(whole.len(), total, "{whole:?}");
+        for limit in [1, 2, 3, 7] {
+            assert_eq!(walk(list, limit).await, whole, "{list} by {limit}");
+        }
+    }
+    let order = |of: &Value| (of["account"].as_str().unwrap().to_owned(), of["key"].as_str().unwrap().to_owned());
+    let rooms: Vec<_> = walk("/rooms", 3).await.iter().map(order).collect();
+    let accounts: Vec<_> = rooms.iter().map(|(account, _)| account).collect();
+    assert!(accounts.is_sorted(), "{rooms:?}");
+    // Somebody else's cursor shows nothing of theirs.
+    let page = world.admin("GET", "/rooms?limit=3", None).await.json();
+    let eve = world.stranger().await;
+    let told = world.ask(&eve, "GET", &format!("/rooms?cursor={}", page["next"].as_str().unwrap()), None).await;
+    assert_eq!(told.json(), json!({ "items": [] }));
+}
+
+#[tokio::test]
 async fn a_list_is_walked_by_its_cursors() {
     let world = World::new().await;
     for n in 0..7 {
@@ -223,6 +301,20 @@ async fn events_tell_what_came_after_the_last_one_seen() {
     tokio::time::sleep(Duration::from_millis(50)).await;
     let told = follow(&last).await.text;
     assert!(told.contains(&format!("\"id\":\"{a}\"")), "{told}");
+}
+
+#[tokio::test]
+async fn words_are_told_only_by_an_admins_key_and_with_what_crosses() {
+    let world = World::new().await;
+    for scopes in [&[Scope::Read][..], &[Scope::Tubes, Scope::Portals]] {
+        let key = world.key("operator", scopes).await;
+        let reply = world.ask(&key, "GET", "/events?crossings=true&text=true", None).await;
+        reply.is_problem(403, "scope");
+        assert!(reply.header("www-authenticate").contains("scope=\"admin\""), "{reply:?}");
+        assert_eq!(world.ask(&key, "GET", "/events?crossings=true", None).await.status.as_u16(), 200);
+    }
+    assert_eq!(world.admin("GET", "/events?crossings=true&text=true", None).await.status.as_u16(), 200);
+    world.admin("GET", "/events?text=true", None).await.is_problem(400, "malformed");
 }
 
 #[tokio::test]

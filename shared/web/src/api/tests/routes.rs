@@ -39,6 +39,7 @@ async fn all() -> (World, Vec<Route>) {
         ("/accounts/", "local".to_owned()),
         ("/owners/", "operator".to_owned()),
         ("/deliveries/", "nothing".to_owned()),
+        ("/letters/", "nothing".to_owned()),
         ("/invitations/", token),
     ];
     let (_, document) = openapi::with_routes();
@@ -130,7 +131,7 @@ async fn t15_another_owners_things_are_not_there() {
     }
     world.ask(&eve, "POST", "/owners", Some(json!({ "name": "x" }))).await.is_problem(403, "forbidden");
     assert_eq!(world.ask(&eve, "GET", "/owners", None).await.json()["items"].as_array().unwrap().len(), 1);
-    for path in ["/tubes", "/portals", "/deliveries", "/lanes"] {
+    for path in ["/tubes", "/portals", "/deliveries", "/letters", "/lanes"] {
         assert_eq!(world.ask(&eve, "GET", path, None).await.json(), json!({ "items": [] }), "{path}");
     }
 }
