@@ -211,6 +211,28 @@ async fn what_was_received_and_not_leased_is_given_back_at_the_end() {
 }
 
 #[tokio::test]
+async fn a_job_that_takes_long_keeps_its_lease() {
+    let mut stack = Stack::new().await;
+    stack.settings.lease = Some(Duration::from_secs(3));
+    let stack = stack.again().await;
+    stack.sends(vec![job("a", "1"), job("a", "2")]).await;
+    let batch = stack.store.lease(QueueName::Events, 10).await.unwrap();
+    let other = stack.again().await;
+    let early = tokio::time::timeout(Duration::from_secs(8), other.store.lease(QueueName::Events, 10)).await;
+    assert!(early.is_err(), "{early:?}");
+    let done = batch.jobs.iter().map(|job| job.receipt).collect();
+    stack.commits(Commit { done, ..Commit::default() }).await;
+    // It dies with a job under lease: nobody prolongs that.
+    stack.sends(vec![job("b", "3")]).await;
+    let batch = stack.store.lease(QueueName::Events, 10).await.unwrap();
+    assert_eq!(batch.group, "b");
+    drop(stack);
+    let next = other.store.lease(QueueName::Events, 10).await.unwrap();
+    // The dead process's last receive may still have got it once.
+    assert!(next.jobs[0].attempt > 1 && next.jobs[0].maybe, "{next:?}");
+}
+
+#[tokio::test]
 async fn a_process_that_may_not_work_on_lets_go_of_all_it_has() {
     let stack = Stack::new().await;
     stack.sends(vec![job("a", "1"), job("a", "2"), job("b", "3")]).await;

@@ -52,10 +52,15 @@ impl Clients {
     #[expect(clippy::unused_async, reason = "so that what looks for credentials elsewhere may wait for them")]
     pub async fn connect(settings: &Settings) -> Result<Self, Unavailable> {
         let http = http_client()?;
-        let config = SdkConfig::builder()
+        let credentials = credentials(&http)?;
+        Ok(Self::on(settings, http, credentials))
+    }
+
+    pub(crate) fn on(settings: &Settings, http: SharedHttpClient, credentials: SharedCredentialsProvider) -> Self {
+        let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(settings.region.clone()))
-            .credentials_provider(credentials(&http)?)
+            .credentials_provider(credentials)
             .identity_cache(aws_config::identity::IdentityCache::lazy().build())
             .http_client(http)
             .sleep_impl(aws_sdk_dynamodb::config::SharedAsyncSleep::new(TokioSleep::new()))
@@ -64,20 +69,19 @@ impl Clients {
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_PAUSE))
             // Time-outs of attempts do as much, for answers as small as these.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
-        let mut config = config;
         config.set_endpoint_url(settings.endpoint.clone());
         let config = config.build();
         let calls = Calls::default();
         let dynamo = aws_sdk_dynamodb::config::Builder::from(&config).interceptor(calls.clone()).build();
         let sqs = aws_sdk_sqs::config::Builder::from(&config).interceptor(calls.clone()).build();
         let kms = aws_sdk_kms::config::Builder::from(&config).interceptor(calls.clone()).build();
-        Ok(Self {
+        Self {
             dynamo: aws_sdk_dynamodb::Client::from_conf(dynamo),
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
             kms: aws_sdk_kms::Client::from_conf(kms),
             calls,
             settings: settings.clone(),
-        })
+        }
     }
 
     /// Opens a connection to each service, all at once, so that the first job finds them open. What fails is logged: it
@@ -160,7 +164,7 @@ fn credentials(http: &SharedHttpClient) -> Result<SharedCredentialsProvider, Una
     ))
 }
 
-fn http_client() -> Result<SharedHttpClient, Unavailable> {
+pub(crate) fn http_client() -> Result<SharedHttpClient, Unavailable> {
     let trust = TrustStore::empty().with_pem_certificate(roots());
     let tls = TlsContext::builder().with_trust_store(trust).build();
     let tls = tls.map_err(|e| Unavailable::new(format_args!("the bundled root certificates can't be used: {e}")))?;

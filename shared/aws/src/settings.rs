@@ -1,6 +1,7 @@
 //! What a program on AWS is told by its environment, checked before anything is called. It must not know who sets it.
 
 use std::fmt;
+use std::time::Duration;
 
 /// What a program on AWS is told: names of what the template made for it.
 #[derive(Clone, Debug, Default)]
@@ -23,6 +24,9 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// Networks that accounts' own endpoints may be in, as the operator writes them; see `Net` of `sameroom-wire`.
     pub allow: Vec<String>,
+    /// How long what a worker received stays hidden from others, each time it says that it still has it; whole seconds.
+    /// `None`: a minute.
+    pub lease: Option<Duration>,
     /// Whether answers are asked what they consumed. See [`Calls`](crate::Calls).
     pub measure: bool,
 }
@@ -86,6 +90,7 @@ impl Settings {
                 .map(|net| net.trim().to_owned())
                 .filter(|net| !net.is_empty())
                 .collect(),
+            lease: None,
             measure: false,
         })
     }

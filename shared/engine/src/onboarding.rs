@@ -291,7 +291,9 @@ impl Engine {
         let before = progress.answers.len();
         let form = matches!(given, Given::Fields(_));
         progress.answers.push(given);
-        let when = When::Version(version + 1);
+        // Of the row as it was just written: stores choose versions as they like.
+        let claimed = self.inner.store.get(&keys::onboarding(&progress.owner, &progress.id)).await?;
+        let when = When::Version(claimed.map_or(0, |row| row.version));
         let unanswered = Progress { status: asked, ..progress.clone() };
         match self.work(progress, when, before).await {
             // A form is filled in again; nothing else can be mended by the person who is asked.

@@ -95,11 +95,32 @@ impl Town {
                 (store, Arc::new(SystemClock))
             }
         };
+        let mut town = Self::around(store, kind == Kind::Memory, clock, folder, config, configure).await;
+        (town.memory, town.disk, town.turned) = (memory, disk, turned);
+        town
+    }
+
+    /// A town at work on a store that is made elsewhere, on the system's clock.
+    pub async fn on(store: Arc<dyn Store>, configure: impl FnOnce(&mut Config)) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let town = Self::around(store, false, Arc::new(SystemClock), folder, Config::default(), configure).await;
+        town.start();
+        town
+    }
+
+    async fn around(
+        store: Arc<dyn Store>,
+        counts_idle: bool,
+        clock: Arc<dyn Clock>,
+        folder: TempDir,
+        mut config: Config,
+        configure: impl FnOnce(&mut Config),
+    ) -> Self {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         config.public_url = Some(format!("http://{address}"));
         configure(&mut config);
-        let store = Watched::new(store, kind == Kind::Memory);
+        let store = Watched::new(store, counts_idle);
         let guard = Arc::new(Guard::new(vec!["loopback".parse().unwrap()]));
         let client = Arc::new(HttpClient::new(guard.clone(), Arc::default(), Limits::default()));
         let registry = Registry::default();
@@ -114,13 +135,13 @@ impl Town {
         Self {
             engine,
             store,
-            memory,
-            disk,
+            memory: None,
+            disk: None,
             folder,
             address,
             clock,
             client,
-            turned,
+            turned: None,
             worlds: Mutex::default(),
             pump: Mutex::default(),
             tasks: vec![served, held],

@@ -26,6 +26,8 @@ use crate::{Clients, Settings};
 use inbox::Inbox;
 use leases::Leases;
 
+/// How long a worker's lease is, unless the settings say otherwise.
+const LEASE: Duration = Duration::from_mins(1);
 /// A call takes at most so many messages.
 const BATCH: usize = 10;
 /// The longest that a message is kept from being received: SQS takes 12 hours, counted from when it was received.
@@ -71,6 +73,8 @@ pub(crate) struct Queues {
     /// Held while leases are prolonged, so that none is that was just given back.
     prolonging: RwLock<()>,
     phase: watch::Sender<Phase>,
+    /// How long what a worker received stays hidden from others, each time it is prolonged.
+    lease: Duration,
 }
 
 /// Whether messages are received.
@@ -108,6 +112,7 @@ impl Queues {
             changed: Notify::new(),
             prolonging: RwLock::new(()),
             phase: watch::Sender::new(Phase::Receiving),
+            lease: settings.lease.unwrap_or(LEASE),
         })
     }
 

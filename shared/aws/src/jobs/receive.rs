@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::again::{self, Note, Standing};
 use super::inbox::Inbox;
 use super::leases::{By, Lease, Message, leased};
-use super::{BATCH, Phase, Queues, Record, State, envelope};
+use super::{BATCH, Phase, Queues, Record, State, envelope, seconds};
 use crate::chance;
 use crate::clients::timeouts;
 
@@ -22,14 +22,10 @@ use crate::clients::timeouts;
 const POLL: Duration = Duration::from_secs(20);
 /// How long an answer to it may take besides.
 const SLACK: Duration = Duration::from_secs(5);
-/// For how long what a worker received stays hidden from others, each time.
-const LEASE: Duration = Duration::from_mins(1);
 /// After so long leases are not prolonged any more: whoever has them has forgotten them.
 const HELD_MAX: Duration = Duration::from_mins(15);
 /// After so long what is ready is given back, if nobody waits for any.
 const GRACE: Duration = Duration::from_secs(2);
-/// How often leases are prolonged.
-const BEAT: Duration = Duration::from_secs(20);
 /// No more is received while so many groups are ready.
 const READY_MAX: usize = 8;
 /// How long to wait when nothing can be received.
@@ -272,7 +268,7 @@ async fn receive(queues: &Queues, queue: QueueName) -> Result<Vec<Record>, Unava
         .queue_url(queues.url(queue))
         .max_number_of_messages(BATCH as i32)
         .wait_time_seconds(POLL.as_secs() as i32)
-        .visibility_timeout(LEASE.as_secs() as i32)
+        .visibility_timeout(seconds(queues.lease))
         .message_system_attribute_names(Attribute::All)
         .receive_request_attempt_id(chance::token()?);
     let patience = aws_sdk_sqs::config::Config::builder().timeout_config(timeouts(POLL + SLACK, (POLL + SLACK) * 2));
@@ -294,7 +290,8 @@ async fn receive(queues: &Queues, queue: QueueName) -> Result<Vec<Record>, Unava
 /// Prolongs leases until the queues are gone.
 async fn prolong_all(queues: &Weak<Queues>, queue: QueueName) {
     loop {
-        tokio::time::sleep(BEAT).await;
+        let Some(pause) = queues.upgrade().map(|mine| mine.lease / 3) else { return };
+        tokio::time::sleep(pause).await;
         let Some(mine) = queues.upgrade() else { return };
         let _alone = mine.prolonging.write().await;
         let handles: Vec<(String, Duration)> = {
@@ -302,7 +299,7 @@ async fn prolong_all(queues: &Weak<Queues>, queue: QueueName) {
             let waiting = state.inboxes.get(&queue).into_iter().flat_map(Inbox::messages);
             let leased = state.leases.mine(queue).map(|(_, message)| message);
             let young = waiting.chain(leased).filter(|message| message.came.elapsed() < HELD_MAX);
-            young.map(|message| (message.handle.clone(), LEASE)).collect()
+            young.map(|message| (message.handle.clone(), mine.lease)).collect()
         };
         if let Err(e) = mine.hide(queue, handles).await {
             tracing::warn!(error = %e, "leases could not be prolonged");

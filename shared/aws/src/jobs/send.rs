@@ -129,7 +129,11 @@ fn next_batch(left: &[Outgoing]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use sameroom_engine::ports::{Commit, Store};
+    use serde_json::json;
+
     use super::*;
+    use crate::testing::{Answer, answering};
 
     fn job(group: &str, body: &str, dedup: Option<&str>) -> NewJob {
         NewJob {
@@ -179,5 +183,52 @@ mod tests {
         for name in [odd.group, odd.dedup] {
             assert!(name.len() <= 128 && name.bytes().all(|byte| byte.is_ascii_alphanumeric()), "{name}");
         }
+    }
+
+    /// Takes all but those at these places of a batch.
+    fn takes_all_but(places: &'static [usize], fault: bool) -> Answer {
+        Box::new(move |asked| {
+            let entries = asked["Entries"].as_array().unwrap();
+            let (mut taken, mut failed) = (Vec::new(), Vec::new());
+            for (place, entry) in entries.iter().enumerate() {
+                let id = &entry["Id"];
+                if places.contains(&place) {
+                    failed.push(json!({"Id": id, "Code": "InternalError", "Message": "no", "SenderFault": fault}));
+                } else {
+                    taken.push(json!({"Id": id, "MessageId": "m", "MD5OfMessageBody": "x"}));
+                }
+            }
+            (200, json!({"Successful": taken, "Failed": failed}))
+        })
+    }
+
+    #[tokio::test]
+    async fn a_later_one_never_overtakes_an_earlier_one_that_failed() {
+        let (store, asked) = answering(vec![takes_all_but(&[0], false), takes_all_but(&[0], false)]).await;
+        let sends = vec![job("a", "1", None), job("b", "2", None), job("a", "3", None), job("b", "4", None)];
+        store.commit(Commit { sends, ..Commit::default() }).await.unwrap();
+        let sent: Vec<Vec<String>> = asked
+            .all()
+            .iter()
+            .map(|(_, batch)| {
+                let bodies = batch["Entries"].as_array().unwrap().iter();
+                bodies.map(|entry| entry["MessageBody"].as_str().unwrap().lines().last().unwrap().to_owned()).collect()
+            })
+            .collect();
+        assert_eq!(sent, [vec!["1", "2"], vec!["1", "4"], vec!["1"], vec!["3"]]);
+        // The same job has the same dedup id however often it is sent.
+        let dedups: Vec<_> = [0, 1, 2].map(|n| asked.all()[n].1["Entries"][0]["MessageDeduplicationId"].clone()).into();
+        assert!(dedups.iter().all(|dedup| *dedup == dedups[0]), "{dedups:?}");
+    }
+
+    #[tokio::test]
+    async fn a_message_that_is_refused_is_told() {
+        let (store, _) = answering(vec![takes_all_but(&[0], true)]).await;
+        let sends = vec![job("a", "1", None)];
+        let why = store.commit(Commit { sends, ..Commit::default() }).await.unwrap_err().to_string();
+        assert_eq!(
+            why,
+            "SQS SendMessageBatch on https://example.com/outbox.fifo refused a message (InternalError): no"
+        );
     }
 }

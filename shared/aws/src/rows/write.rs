@@ -274,3 +274,109 @@ fn put_request(item: Item) -> Result<WriteRequest, Unavailable> {
     let put = PutRequest::builder().set_item(Some(item)).build().map_err(Unavailable::new)?;
     Ok(WriteRequest::builder().put_request(put).build())
 }
+
+#[cfg(test)]
+mod tests {
+    use sameroom_engine::ports::{Commit, Key, NewJob, QueueName, Store, When};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::testing::{Answer, always, answering, error};
+
+    fn put(sort: &str, when: When) -> Write {
+        Write::Put { key: Key { partition: "p".into(), sort: sort.into() }, body: vec![1], expires: None, when }
+    }
+
+    fn writes(writes: Vec<Write>) -> Commit {
+        Commit { writes, ..Commit::default() }
+    }
+
+    fn both(when: When) -> Commit {
+        writes(vec![put("a", when), put("b", When::Always)])
+    }
+
+    fn canceled(code: &str, item: &Value) -> Answer {
+        always(
+            400,
+            json!({
+                "__type": "com.amazonaws.dynamodb.v20120810#TransactionCanceledException",
+                "message": "Transaction cancelled",
+                "CancellationReasons": [{"Code": code, "Item": item}, {"Code": "None"}],
+            }),
+        )
+    }
+
+    #[tokio::test]
+    async fn a_transaction_in_anothers_way_is_made_again() {
+        let (store, asked) = answering(vec![
+            canceled("TransactionConflict", &Value::Null),
+            canceled("ThrottlingError", &Value::Null),
+            always(200, json!({})),
+        ])
+        .await;
+        store.commit(both(When::Absent)).await.unwrap();
+        assert_eq!(asked.names(), ["TransactWriteItems"; 3]);
+    }
+
+    #[tokio::test]
+    async fn a_table_that_stays_busy_is_not_waited_for() {
+        let many = (0..200).map(|_| canceled("TransactionConflict", &Value::Null)).collect();
+        let (store, asked) = answering(many).await;
+        let began = Instant::now();
+        let failed = store.commit(both(When::Absent)).await.unwrap_err();
+        assert!(matches!(failed, CommitError::Unavailable(_)), "{failed}");
+        assert!(began.elapsed() < PATIENCE * 2 && asked.names().len() > 3);
+    }
+
+    #[tokio::test]
+    async fn a_condition_that_does_not_hold_is_a_conflict() {
+        let other = json!({"p": {"S": "=p"}, "s": {"S": "=a"}, "b": {"B": "AA=="}, "v": {"N": "7"}});
+        let (store, asked) = answering(vec![canceled("ConditionalCheckFailed", &other)]).await;
+        assert!(matches!(store.commit(both(When::Version(6))).await, Err(CommitError::Conflict)));
+        assert_eq!(asked.names().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_write_whose_answer_was_lost_is_no_conflict() {
+        let mine: Answer = Box::new(|asked| {
+            let error = "com.amazonaws.dynamodb.v20120810#ConditionalCheckFailedException";
+            (400, json!({"__type": error, "message": "no", "Item": asked["Item"]}))
+        });
+        // Written, and the answer says that the service failed; the client asks again by itself.
+        let (store, asked) = answering(vec![always(500, json!({})), mine]).await;
+        store.commit(writes(vec![put("a", When::Version(6))])).await.unwrap();
+        assert_eq!(asked.names(), ["PutItem"; 2]);
+    }
+
+    #[tokio::test]
+    async fn what_a_batch_left_out_is_written_after_it() {
+        let left: Answer =
+            Box::new(|asked| (200, json!({"UnprocessedItems": {"table": [asked["RequestItems"]["table"][1]]}})));
+        let (store, asked) = answering(vec![left]).await;
+        let job = NewJob {
+            queue: QueueName::Events,
+            group: "g".into(),
+            dedup: None,
+            body: vec![],
+            attempts: 0,
+            maybe: false,
+            delay: Duration::ZERO,
+        };
+        store.commit(Commit { sends: vec![job], ..both(When::Always) }).await.unwrap();
+        assert_eq!(asked.names(), ["BatchWriteItem", "BatchWriteItem", "SendMessageBatch"]);
+        let second = &asked.all()[1].1["RequestItems"]["table"];
+        assert_eq!(second.as_array().unwrap().len(), 1);
+        assert_eq!(second[0]["PutRequest"]["Item"]["s"]["S"], "=b");
+    }
+
+    #[tokio::test]
+    async fn what_can_not_be_done_is_told_with_its_cure() {
+        let (store, _) = answering(vec![error("AccessDeniedException")]).await;
+        let why = store.commit(writes(vec![put("a", When::Always)])).await.unwrap_err().to_string();
+        assert_eq!(
+            why,
+            "DynamoDB PutItem on table failed with AccessDeniedException: no; give the role of this function or task that \
+             permission; the template does"
+        );
+    }
+}
