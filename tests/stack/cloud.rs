@@ -243,12 +243,9 @@ fn built(name: &str) -> PathBuf {
     let mut template = read(&root.join("template.yaml"));
     for function in FUNCTIONS {
         let code = built_program(function).parent().expect("it is in a folder").to_owned();
-        let metadata =
-            format!("    Metadata: {{ BuildMethod: rust-cargolambda, BuildProperties: {{ Binary: {function}");
-        let at = template.find(&metadata).unwrap_or_else(|| panic!("the template builds no {function}"));
-        let end = at + template[at..].find("    Properties:\n").expect("it has properties");
-        template.replace_range(at..end, "");
-        template.insert_str(at + "    Properties:\n".len(), &format!("      CodeUri: {}\n", code.display()));
+        let source = format!("CodeUri: functions/{function}\n");
+        assert!(template.contains(&source), "the template builds no {function}");
+        template = template.replace(&source, &format!("CodeUri: {}\n", code.display()));
     }
     std::fs::write(folder.join("template.yaml"), template).expect("it can be written");
     for entry in std::fs::read_dir(root.join("infra")).expect("infra is there").flatten() {
