@@ -7,6 +7,7 @@ mod api;
 mod calls;
 mod cloud;
 mod life;
+mod pages;
 mod queues;
 mod roles;
 mod slack;
