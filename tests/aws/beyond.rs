@@ -66,7 +66,7 @@ impl Stack {
     }
 
     /// What Lambda would call a function with: messages that stay hidden for so many seconds.
-    async fn polls(&self, queue: &str, hidden: i32) -> Vec<Record> {
+    pub(crate) async fn polls(&self, queue: &str, hidden: i32) -> Vec<Record> {
         let receive = self.clients.sqs().receive_message().queue_url(queue).max_number_of_messages(10);
         let receive = receive.visibility_timeout(hidden).message_system_attribute_names(Attribute::All);
         let messages = receive.wait_time_seconds(2).send().await.unwrap().messages.unwrap_or_default();

@@ -5,4 +5,5 @@
 mod beyond;
 mod contract;
 mod costs;
+mod relayed;
 mod stack;

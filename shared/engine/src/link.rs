@@ -1,8 +1,9 @@
 //! Rooms and Tubes: making, finding, removing, and walking the network that they form.
 
-use std::collections::{BTreeMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
+use futures_util::future::try_join_all;
 use sameroom_model::{
     AccountId, Direction, GuestId, Lane, MadeBy, OwnerId, Room, RoomOptions, RoomRef, Text, Tube, TubeEnd, TubeId,
     TubeState,
@@ -16,6 +17,9 @@ use crate::ports::{Commit, CommitError, Key, Row, Unavailable, When};
 use crate::rooms::RoomsError;
 use crate::tube_rows::{self, Label, Line};
 use crate::{Engine, keys, rows};
+
+/// How many rooms are read at once when a network is walked.
+const AT_ONCE: usize = 16;
 
 /// Two rooms, connected, and whether that is new.
 #[derive(Debug)]
@@ -283,12 +287,27 @@ impl Engine {
         let mut visited: HashSet<RoomRef> = HashSet::from([from.clone()]);
         let mut reached: Vec<(RoomRef, Arc<RoomView>)> = Vec::new();
         let mut queue: VecDeque<RoomRef> = neighbours(from, view, open, &mut visited).into();
+        // What lies as far away as the next is read at once, where reading takes time.
+        let mut read: HashMap<RoomRef, Arc<RoomView>> = HashMap::new();
         while let Some(at) = queue.pop_front() {
             if reached.len() >= self.inner.config.rooms_max {
                 tracing::warn!(account = %from.account, "the network has more rooms than are reached at most");
                 break;
             }
-            let view = self.view(&at).await?;
+            let view = match read.remove(&at) {
+                Some(view) => view,
+                None if queue.is_empty() => self.view(&at).await?,
+                None => {
+                    let first = queue.iter().take(AT_ONCE - 1).filter(|room| !read.contains_key(room));
+                    let rooms: Vec<RoomRef> = std::iter::once(&at).chain(first).cloned().collect();
+                    let views = try_join_all(rooms.iter().map(|room| self.view(room))).await?;
+                    read.extend(rooms.into_iter().zip(views));
+                    match read.remove(&at) {
+                        Some(view) => view,
+                        None => continue,
+                    }
+                }
+            };
             if view.options().direction.lets_in() {
                 queue.extend(neighbours(&at, &view, open, &mut visited));
                 let found = wanted == Some(&at);

@@ -4,6 +4,7 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -38,6 +39,8 @@ const LOOP: &str = "a loop is suspected: the same words keep coming round";
 pub(crate) const UNREADABLE: &str = "its job can't be read; it was written by a newer version of Sameroom";
 /// By how much a platform's clock may be ahead of ours.
 const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(10);
+/// How long what is around a room is believed within a batch: shorter than anybody can tell.
+const LOOK: SignedDuration = SignedDuration::from_millis(200);
 /// The longest excerpt that a quote shows, in graphemes.
 const EXCERPT_MAX: usize = 60;
 
@@ -49,6 +52,15 @@ struct Run<'a> {
     held: VecDeque<Held>,
     /// What is settled: it must not be settled again.
     settled: HashSet<Receipt>,
+    /// What is around the room, as it was read last.
+    around: Option<Arc<Around>>,
+}
+
+/// A room, and the rooms that its messages reach.
+struct Around {
+    read: Timestamp,
+    view: Arc<RoomView>,
+    reached: Vec<(RoomRef, Arc<RoomView>)>,
 }
 
 /// A direct delivery that is with a held connection.
@@ -62,8 +74,13 @@ struct Held {
 impl Engine {
     /// Relays a batch of events of one room, in order, and settles its leases whatever happens.
     pub async fn relay(&self, batch: Batch) {
-        let mut run =
-            Run { engine: self, records: FuturesOrdered::new(), held: VecDeque::new(), settled: HashSet::new() };
+        let mut run = Run {
+            engine: self,
+            records: FuturesOrdered::new(),
+            held: VecDeque::new(),
+            settled: HashSet::new(),
+            around: None,
+        };
         let group = batch.group;
         let leases: Vec<(Receipt, bool)> = batch.jobs.iter().map(|job| (job.receipt, job.maybe)).collect();
         for job in batch.jobs {
@@ -192,15 +209,19 @@ impl Run<'_> {
                 Heard::Asked(asked) => self.obey(&job, &event, &asked).await,
             };
         }
-        let mut view = engine.view(&event.room).await?;
+        let mut around = self.around(&event.room).await?;
+        let view = &around.view;
         if !view.tubes.is_empty() && engine.complete(&mut event).await? {
             // A Tube that was removed while names were looked up carries nothing any more.
-            view = engine.view(&event.room).await?;
+            self.around = None;
+            around = self.around(&event.room).await?;
         }
-        let owed = engine.owed(&event, &view, open.as_deref()).await?;
+        let view = &around.view;
+        let owed = engine.owed(&event, &around, open.as_deref()).await?;
         // Only now: the notices say what the room was called before.
         if let EventKind::Renamed(name) = &event.kind {
             engine.rename_room(&event.room, name).await?;
+            self.around = None;
         }
         if let EventKind::Availability(availability) = &event.kind {
             engine.note_availability(&event.room, availability).await?;
@@ -229,11 +250,26 @@ impl Run<'_> {
         }
     }
 
+    /// What is around the batch's room. Read once for messages that come together: a Tube that is removed stops at the
+    /// next look. What this batch itself changes there is looked at anew.
+    async fn around(&mut self, room: &RoomRef) -> Result<Arc<Around>, Unavailable> {
+        let now = self.engine.inner.clock.now();
+        if let Some(known) = &self.around
+            && now.duration_since(known.read) < LOOK
+        {
+            return Ok(known.clone());
+        }
+        let view = self.engine.view(room).await?;
+        let reached = if view.tubes.is_empty() { Vec::new() } else { self.engine.walk(room, &view).await? };
+        Ok(self.around.insert(Arc::new(Around { read: now, view, reached })).clone())
+    }
+
     /// Does what is asked in a command, and answers in its room. Should it be cut short, all of it is done again: every
     /// command made twice has one effect.
     async fn obey(&mut self, job: &Leased, event: &Event, asked: &Asked) -> Result<(), Unavailable> {
         self.flush().await?;
         let engine = self.engine;
+        self.around = None;
         let reply = engine.obey(event, asked).await?;
         loop {
             let tally = vec![(Tally::Filtered, 1)];
@@ -323,6 +359,7 @@ impl Run<'_> {
     ) -> Result<(), Unavailable> {
         let engine = self.engine;
         self.records_written().await?;
+        self.around = None;
         let (after, why, sent, parked) = match outcome {
             Outcome::Retry { after, why, sent } => (after, why, sent, None),
             Outcome::RoomClosed { why } => (None, why, Sent::No, Some(Fault::Room)),
@@ -359,6 +396,7 @@ impl Run<'_> {
     /// Puts deliveries into their lanes' outboxes.
     async fn append(&mut self, job: &Leased, owed: Vec<Delivery>, looped: bool) -> Result<(), Unavailable> {
         let engine = self.engine;
+        self.around = None;
         loop {
             let mut commit = Commit {
                 done: vec![job.receipt],
@@ -426,7 +464,8 @@ impl Run<'_> {
 
 impl Engine {
     /// The deliveries that an event makes. Where one of them may be quoted later, its first words are remembered.
-    async fn owed(&self, event: &Event, view: &RoomView, from: Option<&Open>) -> Result<Vec<Delivery>, Unavailable> {
+    async fn owed(&self, event: &Event, around: &Around, from: Option<&Open>) -> Result<Vec<Delivery>, Unavailable> {
+        let view = &around.view;
         if view.tubes.is_empty() {
             return Ok(Vec::new());
         }
@@ -435,7 +474,7 @@ impl Engine {
         // Those who answer a copy elsewhere answer it here, too.
         let here = origin.map(|room| room.options).unwrap_or_default();
         let mut quoted = from.is_some_and(|open| plan::quotes(&open.platform.about().capabilities, here));
-        for (to, target) in self.walk(&event.room, view).await? {
+        for (to, target) in around.reached.iter().cloned() {
             let Some(open) = self.open(&to.account).await? else { continue };
             let options = target.options();
             let capabilities = &open.platform.about().capabilities;

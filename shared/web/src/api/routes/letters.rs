@@ -144,7 +144,7 @@ impl From<Kept> for Letter {
         let what = match letter.job {
             None => LetterKind::Request,
             Some((QueueName::Events, _)) => LetterKind::Event,
-            Some((QueueName::Outbox, _)) => LetterKind::Delivery,
+            Some((QueueName::Outbox | QueueName::Held, _)) => LetterKind::Delivery,
         };
         let account = Some(letter.account.to_string()).filter(|account| !account.is_empty());
         Self { id: letter.id, at: letter.at, why: letter.why, what, account }

@@ -1,0 +1,257 @@
+//! What a relayed message costs, from the webhook to the last copy, with warm functions: every request and every unit that
+//! AWS bills, and what that is in dollars by the prices of `infra/prices.json`. A budget that is passed fails; one that
+//! is missed by far is to be lowered, so that it goes on telling what things cost.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use aws_sdk_sqs::types::DeleteMessageBatchRequestEntry;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use sameroom_aws::{Record, SystemClock, work};
+use sameroom_engine::ports::{Clock as _, NoAnswer, QueueName, Unavailable, Vault, Wire};
+use sameroom_engine::{Config, Engine};
+use sameroom_model::{
+    Account, Author, Delivery, Event, EventKind, Identity, MadeBy, Message, Outcome, OwnerId, Place, RoomRef, Sealed,
+    Secrets, Text,
+};
+use sameroom_platforms::{Draft, RoomDraft};
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::stack::Stack;
+
+/// A target that takes everything at once.
+struct Taker;
+
+#[async_trait]
+impl Wire for Taker {
+    async fn http(&self, _: &Account, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
+        Ok(http::Response::new(Bytes::new()))
+    }
+
+    async fn download(&self, _: &Account, _: http::Request<Bytes>, _: u64) -> Result<http::Response<Bytes>, NoAnswer> {
+        Err(NoAnswer::Unreachable("there are no files here".into()))
+    }
+
+    fn session(&self, _: &Account, _: Delivery) -> oneshot::Receiver<Outcome> {
+        oneshot::channel().1
+    }
+}
+
+/// Secrets that are none. Opened ones are cached, so the vault is no part of what a message costs.
+struct Clear;
+
+#[async_trait]
+impl Vault for Clear {
+    async fn seal(&self, _: &str, clear: &[u8]) -> Result<Sealed, Unavailable> {
+        Ok(Sealed(STANDARD.encode(clear)))
+    }
+
+    async fn open(&self, _: &str, sealed: &Sealed) -> Result<Vec<u8>, Unavailable> {
+        STANDARD.decode(&sealed.0).map_err(Unavailable::new)
+    }
+
+    fn random(&self, bytes: &mut [u8]) -> Result<(), Unavailable> {
+        bytes.fill(7);
+        Ok(())
+    }
+}
+
+/// What was used, for so many messages.
+#[derive(Debug, Default)]
+struct Bill {
+    messages: f64,
+    /// Calls of functions.
+    calls: f64,
+    sqs: f64,
+    written: f64,
+    read: f64,
+    /// Milliseconds that functions ran, as assumed.
+    ran: f64,
+}
+
+impl Bill {
+    /// What AWS bills of a message, piece by piece.
+    fn operations(&self) -> f64 {
+        (self.calls + self.sqs + self.written + self.read) / self.messages
+    }
+
+    /// Dollars for a million messages.
+    fn dollars(&self, prices: &Value) -> f64 {
+        let price = |name: &str| prices["dollars"][name].as_f64().unwrap();
+        let memory = prices["assumed"]["memory_gb"].as_f64().unwrap();
+        let all = self.calls * price("lambda_request")
+            + self.ran / 1000.0 * memory * price("lambda_gb_second")
+            + self.sqs * price("sqs_fifo_request")
+            + self.written * price("dynamodb_write_unit")
+            + self.read * price("dynamodb_read_unit");
+        all / self.messages * 1_000_000.0
+    }
+}
+
+impl Stack {
+    /// Deletes a batch that was worked on, as Lambda does: in one request.
+    async fn deletes(&self, queue: &str, records: &[Record]) {
+        let entry = |(n, record): (usize, &Record)| {
+            let entry = DeleteMessageBatchRequestEntry::builder().id(n.to_string());
+            entry.receipt_handle(&record.receipt_handle).build().unwrap()
+        };
+        let entries = records.iter().enumerate().map(entry).collect();
+        let delete = self.clients.sqs().delete_message_batch().queue_url(queue).set_entries(Some(entries));
+        assert!(delete.send().await.unwrap().failed.is_empty());
+    }
+}
+
+/// Rooms around one, and an engine that serves them.
+struct Site {
+    stack: Stack,
+    engine: Engine,
+    source: RoomRef,
+    prices: Value,
+    said: u64,
+    /// How often it was looked for what was not there.
+    vain: f64,
+}
+
+impl Site {
+    async fn new(targets: usize) -> Self {
+        let stack = Stack::new().await;
+        let config = Config { apart: true, ..Config::default() };
+        let engine = Engine::new(stack.store.clone(), Arc::new(Taker), Arc::new(Clear), Arc::new(SystemClock), config);
+        let operator = OwnerId::from("operator");
+        let mut rooms = Vec::new();
+        for n in 0..=targets {
+            let draft = Draft {
+                platform: "webhook",
+                endpoint: format!("http://127.0.0.1/{n}"),
+                identity: Identity { key: None, name: format!("hook{n}") },
+                settings: Value::Null,
+                secrets: [("secret", "s")].into_iter().collect::<Secrets>(),
+                place: Place::Alone,
+            };
+            let account = engine.add_account(&operator, &draft).await.unwrap();
+            let name = format!("#{n}");
+            let room = RoomDraft { key: name.as_str().into(), name, site: "x".into(), settings: Value::Null };
+            rooms.push(engine.add_room(&account.id, &room).await.unwrap().at);
+        }
+        for target in &rooms[1..] {
+            let made = engine.connect([&operator, &operator], [&rooms[0], target], MadeBy::Operator).await;
+            made.unwrap();
+        }
+        let prices = serde_json::from_str(include_str!("../../infra/prices.json")).unwrap();
+        let mut site = Self { stack, engine, source: rooms.swap_remove(0), prices, said: 0, vain: 0.0 };
+        // Notices are said and accounts opened before anything is counted.
+        site.works().await;
+        site.says(2).await;
+        site.works().await;
+        site
+    }
+
+    /// As many messages, each of a webhook of its own.
+    async fn says(&mut self, messages: usize) -> Bill {
+        for _ in 0..messages {
+            self.said += 1;
+            let id = format!("m{}", self.said);
+            let words =
+                format!("The build {} is green, and the deployment has begun; have a look at the page.", self.said);
+            let event = Event {
+                id: id.as_str().into(),
+                room: self.source.clone(),
+                at: SystemClock.now(),
+                author: Some(Author::new("u1", "Ada")),
+                kind: EventKind::Posted(Message::new(id.as_str(), Text::plain(&words))),
+            };
+            self.engine.ingest(&[event]).await.unwrap();
+        }
+        let count = messages as f64;
+        Bill { messages: count, calls: count, ran: count * self.assumed("inbound_ms"), ..Bill::default() }
+    }
+
+    /// Calls functions with what waits, as Lambda does, until nothing waits. Counts the calls, and copies made.
+    async fn works(&mut self) -> (f64, f64) {
+        let (mut calls, mut jobs) = (0.0, 0.0);
+        loop {
+            let mut idle = true;
+            for (queue, url) in [
+                (QueueName::Events, self.stack.settings.events.clone()),
+                (QueueName::Outbox, self.stack.settings.outbox.clone()),
+            ] {
+                let records = self.stack.polls(&url, 60).await;
+                if records.is_empty() {
+                    self.vain += 1.0;
+                    continue;
+                }
+                (idle, calls, jobs) = (false, calls + 1.0, jobs + records.len() as f64);
+                let deadline = Instant::now() + Duration::from_secs(20);
+                let failed = work(&self.engine, &self.stack.store, queue, records.clone(), deadline).await;
+                assert_eq!(failed, [""; 0]);
+                self.stack.deletes(&url, &records).await;
+            }
+            if idle {
+                return (calls, jobs);
+            }
+        }
+    }
+
+    async fn bill(&mut self, messages: usize) -> Bill {
+        self.stack.clients.calls().reset();
+        self.vain = 0.0;
+        let mut bill = self.says(messages).await;
+        let (calls, jobs) = self.works().await;
+        let by_operation = self.stack.clients.calls().by_operation();
+        let sqs: u64 = by_operation.iter().filter(|(name, _)| name.starts_with("SQS.")).map(|(_, n)| n).sum();
+        bill.calls += calls;
+        // Lambda's pollers look in vain, too, but that is not a message's cost.
+        bill.sqs = sqs as f64 - self.vain;
+        (bill.read, bill.written) = self.stack.clients.calls().units();
+        bill.ran += calls * self.assumed("relay_call_ms") + jobs * self.assumed("post_ms");
+        println!("aws: {messages} at once: {by_operation:?}");
+        bill
+    }
+
+    fn assumed(&self, name: &str) -> f64 {
+        self.prices["assumed"][name].as_f64().unwrap()
+    }
+}
+
+/// At most so much, and not much less: operations a message, and dollars a million.
+async fn keeps(targets: usize, batch: usize, operations: f64, dollars: f64) {
+    let mut site = Site::new(targets).await;
+    let bill = site.bill(batch).await;
+    let (needs, costs) = (bill.operations(), bill.dollars(&site.prices));
+    println!(
+        "aws: to {targets}, {batch} at once: {needs:.2} billed operations a message, ${costs:.2} a million: {bill:?}"
+    );
+    assert!(needs <= operations + 0.005, "{needs:.2} operations a message; the budget is {operations:.2}");
+    assert!(costs <= dollars + 0.005, "${costs:.2} a million; the budget is ${dollars:.2}");
+    assert!(costs > dollars * 0.8, "${costs:.2} a million; lower the budget of ${dollars:.2}");
+}
+
+#[tokio::test]
+async fn one_message_to_one_room() {
+    keeps(1, 1, 7.0, 4.0).await;
+}
+
+#[tokio::test]
+async fn ten_messages_to_one_room() {
+    keeps(1, 10, 3.3, 2.05).await;
+}
+
+#[tokio::test]
+async fn one_message_to_three_rooms() {
+    keeps(3, 1, 30.0, 20.0).await;
+}
+
+#[tokio::test]
+async fn ten_messages_to_three_rooms() {
+    keeps(3, 10, 30.0, 20.0).await;
+}
+
+#[tokio::test]
+async fn one_message_to_fifty_rooms() {
+    keeps(50, 1, 500.0, 300.0).await;
+}
