@@ -68,7 +68,8 @@ pub(crate) fn shared() -> &'static Stack {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
-                let (cloud, _server) = Cloud::start().await;
+                let port = port();
+                let (cloud, _server) = Cloud::start(port, &format!("http://127.0.0.1:{port}")).await;
                 let began = Instant::now();
                 let stack = cloud.deploy(SHARED, &[]).await;
                 println!("aws: deployed in {:.0} s", began.elapsed().as_secs_f64());
@@ -82,16 +83,16 @@ pub(crate) fn shared() -> &'static Stack {
 }
 
 impl Cloud {
-    /// Starts a server. It ends when the program is dropped.
-    async fn start() -> (Self, Program) {
-        let cloud = Self { port: port() };
+    /// Starts a server on a port. It ends when the program is dropped. `calls`: where its functions call it.
+    pub(crate) async fn start(port: u16, calls: &str) -> (Self, Program) {
+        let cloud = Self { port };
         let mut command = Command::new("setpriv");
         // It ends its functions before it ends itself.
         command.arg("--pdeathsig=TERM").arg("--").arg(tool("venv-ministack", "ministack"));
         let files = folder();
         let here = cloud.endpoint();
         command
-            .envs([("GATEWAY_PORT", cloud.port.to_string().as_str()), ("AWS_ENDPOINT_URL", &here)])
+            .envs([("GATEWAY_PORT", cloud.port.to_string().as_str()), ("AWS_ENDPOINT_URL", calls)])
             .envs([("BIND_HOST", "127.0.0.1"), ("LAMBDA_EXECUTOR", "local"), ("AUTH", "true")])
             .envs([("SFTP_ENABLED", "0"), ("IOT_MTLS_ENABLED", "0")])
             .env("S3_DATA_DIR", files.keep());

@@ -6,6 +6,7 @@
 mod api;
 mod calls;
 mod cloud;
+mod faults;
 mod life;
 mod pages;
 mod queues;
