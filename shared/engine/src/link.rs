@@ -289,14 +289,14 @@ impl Engine {
         let mut queue: VecDeque<RoomRef> = neighbours(from, view, open, &mut visited).into();
         // What lies as far away as the next is read at once, where reading takes time.
         let mut read: HashMap<RoomRef, Arc<RoomView>> = HashMap::new();
-        while let Some(at) = queue.pop_front() {
+        while let Some(at) = next(&mut queue, wanted) {
             if reached.len() >= self.inner.config.rooms_max {
                 tracing::warn!(account = %from.account, "the network has more rooms than are reached at most");
                 break;
             }
             let view = match read.remove(&at) {
                 Some(view) => view,
-                None if queue.is_empty() => self.view(&at).await?,
+                None if queue.is_empty() || wanted == Some(&at) => self.view(&at).await?,
                 None => {
                     let first = queue.iter().take(AT_ONCE - 1).filter(|room| !read.contains_key(room));
                     let rooms: Vec<RoomRef> = std::iter::once(&at).chain(first).cloned().collect();
@@ -438,6 +438,15 @@ impl RoomView {
             }
         }
         Ok(())
+    }
+}
+
+/// The room to look at next: the one that is sought, if it is near.
+fn next(queue: &mut VecDeque<RoomRef>, wanted: Option<&RoomRef>) -> Option<RoomRef> {
+    let near = wanted.and_then(|wanted| queue.iter().position(|room| room == wanted));
+    match near {
+        Some(near) => queue.remove(near),
+        None => queue.pop_front(),
     }
 }
 

@@ -2,6 +2,8 @@
 //! what the plan says. A lone, idle lane is posted to at once, so that the healthy path is one queue deep; everything
 //! else goes by the lanes' outboxes, where a sick or slow target delays itself alone.
 
+mod spread;
+
 use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -11,7 +13,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use sameroom_model::{
-    Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef, Sent,
+    Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef,
     SignedDuration, Text, Timestamp,
 };
 use sameroom_platforms::Echo;
@@ -20,14 +22,15 @@ use tokio::sync::oneshot;
 
 use crate::accounts::Open;
 use crate::attempt::{Begun, Verdict};
-use crate::closed::Fault;
 use crate::commands::{self, Asked, Heard};
 use crate::failpoint::failpoint;
 use crate::lane::LaneRow;
 use crate::link::RoomView;
 use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Receipt, Tally, Unavailable};
 use crate::recent::Seen;
-use crate::{Engine, keys, plan, retry, show};
+use crate::{Engine, keys, plan, show};
+use spread::Postponed;
+pub(crate) use spread::Slow;
 
 /// After so many attempts that ended in a panic an event is put among the dead letters (fault F24).
 const PANICS_MAX: u32 = 3;
@@ -243,6 +246,10 @@ impl Run<'_> {
                 Some(delivery) => self.direct(&job, delivery).await,
                 None => Ok(()),
             },
+            (false, owed) if owed.len() > 1 && !engine.inner.store.whole() => {
+                self.flush().await?;
+                self.spread(&job, &around, owed).await
+            }
             (false, owed) => {
                 self.flush().await?;
                 self.append(&job, owed, false).await
@@ -360,25 +367,14 @@ impl Run<'_> {
         let engine = self.engine;
         self.records_written().await?;
         self.around = None;
-        let (after, why, sent, parked) = match outcome {
-            Outcome::Retry { after, why, sent } => (after, why, sent, None),
-            Outcome::RoomClosed { why } => (None, why, Sent::No, Some(Fault::Room)),
-            Outcome::Disconnected { why } => (None, why, Sent::No, Some(Fault::Account)),
-            Outcome::Done { .. } | Outcome::Refused { .. } => return Ok(()),
+        let Some(Postponed { delivery, job, parked }) = engine.postponed(accepted, delivery, outcome).await? else {
+            return Ok(());
         };
-        tracing::info!(delivery = %delivery.id, %why, "a delivery is postponed");
-        if let Some(fault) = parked {
-            engine.parked(&delivery.lane, fault, &why).await?;
-        }
-        let age = engine.age(accepted);
-        let delay = retry::wait(&engine.inner.config, delivery.id.as_str(), 1, age, after, sent).unwrap_or_default();
-        let mut job = engine.outbox(&delivery).await?;
-        (job.attempts, job.maybe, job.delay) = (1, sent == Sent::Maybe, delay);
         loop {
             let mut commit = commit.clone();
             let hold = |row: &mut LaneRow| {
                 if parked.is_some() {
-                    row.parked = Some(why.clone());
+                    row.parked.clone_from(&parked);
                 }
             };
             engine.put(&delivery.lane, job.clone(), &mut commit, hold).await?;
