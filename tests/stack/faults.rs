@@ -93,7 +93,7 @@ async fn promise_3_nothing_is_lost_while_aws_throttles_and_fails() {
         pair.acme.says("general", "ann", &format!("bad {n}."));
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
-    let there = |slack: &_| (0..MESSAGES).all(|n| lines(slack, &format!("bad {n}.")).len() >= 1);
+    let there = |slack: &_| (0..MESSAGES).all(|n| !lines(slack, &format!("bad {n}.")).is_empty());
     within(PATIENCE, &pair.globex, "all are there", there).await;
     bad.day.store(false, Ordering::Relaxed);
     let (faults, calls) = (bad.faults.load(Ordering::Relaxed), bad.calls.load(Ordering::Relaxed));
