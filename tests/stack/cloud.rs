@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use sameroom_tests::process::{Program, folder, port, target};
+use serde_json::json;
 use tokio::process::Command;
 use tokio::time::sleep;
 
@@ -18,6 +19,8 @@ use crate::calls::Calls;
 const START: Duration = Duration::from_secs(60);
 /// How long SAM may take.
 const DEPLOY: Duration = Duration::from_secs(300);
+/// How often functions' logs are looked at.
+const LOOK: Duration = Duration::from_secs(5);
 /// The functions.
 const FUNCTIONS: [&str; 3] = ["inbound", "relay", "api"];
 /// The stack that tests share.
@@ -65,12 +68,13 @@ pub(crate) fn shared() -> &'static Stack {
         std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             runtime.block_on(async move {
-                let (cloud, _server) = Cloud::start().await;
+                let port = port();
+                let (cloud, _server) = Cloud::start(port, &format!("http://127.0.0.1:{port}")).await;
                 let began = Instant::now();
                 let stack = cloud.deploy(SHARED, &[]).await;
                 println!("aws: deployed in {:.0} s", began.elapsed().as_secs_f64());
-                let _ = tell.send(stack);
-                std::future::pending::<()>().await;
+                let _ = tell.send(stack.clone());
+                stack.tells_what_functions_say().await;
             });
         });
         told.recv().ok()
@@ -79,16 +83,16 @@ pub(crate) fn shared() -> &'static Stack {
 }
 
 impl Cloud {
-    /// Starts a server. It ends when the program is dropped.
-    async fn start() -> (Self, Program) {
-        let cloud = Self { port: port() };
+    /// Starts a server on a port. It ends when the program is dropped. `calls`: where its functions call it.
+    pub(crate) async fn start(port: u16, calls: &str) -> (Self, Program) {
+        let cloud = Self { port };
         let mut command = Command::new("setpriv");
         // It ends its functions before it ends itself.
         command.arg("--pdeathsig=TERM").arg("--").arg(tool("venv-ministack", "ministack"));
         let files = folder();
         let here = cloud.endpoint();
         command
-            .envs([("GATEWAY_PORT", cloud.port.to_string().as_str()), ("AWS_ENDPOINT_URL", &here)])
+            .envs([("GATEWAY_PORT", cloud.port.to_string().as_str()), ("AWS_ENDPOINT_URL", calls)])
             .envs([("BIND_HOST", "127.0.0.1"), ("LAMBDA_EXECUTOR", "local"), ("AUTH", "true")])
             .envs([("SFTP_ENABLED", "0"), ("IOT_MTLS_ENABLED", "0")])
             .env("S3_DATA_DIR", files.keep());
@@ -149,6 +153,22 @@ impl Cloud {
 }
 
 impl Stack {
+    /// Deletes it. `sam delete` does the same on AWS; it does not know the addresses that a local AWS gives to nested
+    /// templates.
+    pub(crate) async fn delete(&self, aws: &mut Calls) {
+        aws.does("cloudformation", "delete_stack", json!({"StackName": self.name})).await;
+        let until = Instant::now() + DEPLOY;
+        while let Ok(told) = aws.tries(None, "cloudformation", "describe_stacks", json!({"StackName": self.name})).await
+        {
+            let state = told["Stacks"][0]["StackStatus"].as_str().unwrap_or_default();
+            if state == "DELETE_COMPLETE" {
+                return;
+            }
+            assert!(state != "DELETE_FAILED" && Instant::now() < until, "the stack is not deleted: {told}");
+            sleep(Duration::from_millis(500)).await;
+        }
+    }
+
     /// The first key, as docs/operations.md says.
     async fn first_key(&self, folder: &Path) -> String {
         let event = r#"{"sameroom": "first-key"}"#;
@@ -156,6 +176,25 @@ impl Stack {
         let said = self.cloud.sam(folder, &[&arguments[..], &["--region", "us-east-1"]].concat()).await;
         let told: serde_json::Value = said.find('{').and_then(|at| said[at..].trim().parse().ok()).unwrap_or_default();
         told["token"].as_str().unwrap_or_else(|| panic!("no key was told: {said}")).to_owned()
+    }
+
+    /// Prints for ever what functions log that is amiss: a failing test is told why.
+    async fn tells_what_functions_say(&self) {
+        let (mut aws, mut known) = (self.calls(), std::collections::HashSet::new());
+        loop {
+            sleep(LOOK).await;
+            for function in FUNCTIONS {
+                let asked = json!({"logGroupName": format!("/sameroom/{}/{function}", self.name)});
+                let Ok(told) = aws.tries(None, "logs", "filter_log_events", asked).await else { continue };
+                for event in told["events"].as_array().into_iter().flatten() {
+                    let said = event["message"].as_str().unwrap_or_default();
+                    let amiss = ["\"ERROR\"", "\"WARN\"", "errorType"].iter().any(|word| said.contains(word));
+                    if amiss && known.insert(said.to_owned()) {
+                        println!("{function}: {}", said.trim());
+                    }
+                }
+            }
+        }
     }
 
     /// An output of the template.
@@ -187,7 +226,7 @@ impl Stack {
 
     /// The name of a resource of the stack.
     pub(crate) async fn resource(&self, calls: &mut Calls, logical: &str) -> String {
-        let asked = serde_json::json!({"StackName": self.name, "LogicalResourceId": logical});
+        let asked = json!({"StackName": self.name, "LogicalResourceId": logical});
         let told = calls.does("cloudformation", "describe_stack_resource", asked).await;
         let id = told["StackResourceDetail"]["PhysicalResourceId"].as_str();
         id.unwrap_or_else(|| panic!("the stack has no {logical}")).to_owned()
@@ -205,12 +244,9 @@ fn built(name: &str) -> PathBuf {
     let mut template = read(&root.join("template.yaml"));
     for function in FUNCTIONS {
         let code = built_program(function).parent().expect("it is in a folder").to_owned();
-        let metadata =
-            format!("    Metadata: {{ BuildMethod: rust-cargolambda, BuildProperties: {{ Binary: {function}");
-        let at = template.find(&metadata).unwrap_or_else(|| panic!("the template builds no {function}"));
-        let end = at + template[at..].find("    Properties:\n").expect("it has properties");
-        template.replace_range(at..end, "");
-        template.insert_str(at + "    Properties:\n".len(), &format!("      CodeUri: {}\n", code.display()));
+        let source = format!("CodeUri: functions/{function}\n");
+        assert!(template.contains(&source), "the template builds no {function}");
+        template = template.replace(&source, &format!("CodeUri: {}\n", code.display()));
     }
     std::fs::write(folder.join("template.yaml"), template).expect("it can be written");
     for entry in std::fs::read_dir(root.join("infra")).expect("infra is there").flatten() {

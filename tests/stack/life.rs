@@ -1,11 +1,14 @@
 //! A stack's life: deployed, changed while messages flow, and deleted with nothing left.
 
-use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 
 use crate::cloud::shared;
-use crate::slack::{Pair, has, lines};
+use crate::slack::{Pair, lines, within};
+
+/// How long what a dead function worked on is kept from others, by the template, and some more.
+const LEASE: Duration = Duration::from_secs(240);
 
 #[tokio::test]
 async fn a_stack_is_changed_while_messages_flow_and_leaves_nothing_when_it_is_deleted() {
@@ -19,7 +22,7 @@ async fn a_stack_is_changed_while_messages_flow_and_leaves_nothing_when_it_is_de
     let talk = tokio::spawn(async move {
         for n in 0..60 {
             acme.says("general", "ann", &format!("flow {n}"));
-            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+            tokio::time::sleep(Duration::from_millis(400)).await;
         }
     });
     // Other code, other settings, and a worker's stack beside.
@@ -27,10 +30,16 @@ async fn a_stack_is_changed_while_messages_flow_and_leaves_nothing_when_it_is_de
     let changed = cloud.deploy("life", &more).await;
     assert_eq!(changed.output("HooksUrl"), stack.output("HooksUrl"), "what was registered elsewhere must stay");
     talk.await.expect("it talks");
-    has(&pair.globex, "flow 59").await;
-    assert_eq!(lines(&pair.globex, "flow "), (0..60).map(|n| format!("flow {n}")).collect::<Vec<_>>());
+    let refused: Vec<_> = pair.acme.pushes().into_iter().filter(|push| push.status != Some(200)).collect();
+    println!("aws: {} events were refused while the stack was changed", refused.len());
+    // This server ends a function in the middle of a call when it is replaced, which AWS does not. What it worked on comes
+    // again once its lease is over, and may come twice: who died had posted it, perhaps, and not recorded it.
+    within(LEASE, &pair.globex, "flow 59 is there", |slack| !lines(slack, "flow 59").is_empty()).await;
+    let mut said = lines(&pair.globex, "flow ");
+    said.dedup();
+    assert_eq!(said, (0..60).map(|n| format!("flow {n}")).collect::<Vec<_>>());
 
-    cloud.sam(Path::new("."), &["delete", "--stack-name", "life", "--region", "us-east-1", "--no-prompts"]).await;
+    changed.delete(&mut aws).await;
     let left = own(&mut aws, "life").await;
     assert_eq!(left, [""; 0], "left behind");
 }
@@ -48,7 +57,7 @@ async fn with_an_http_api_there_is_one_address() {
     let client = reqwest::Client::new();
     let answer = client.post(format!("{base}/hooks/slack/nobody")).body("{}").send().await.expect("an answer");
     assert_eq!(answer.status().as_u16(), 401);
-    cloud.sam(Path::new("."), &["delete", "--stack-name", "fronted", "--region", "us-east-1", "--no-prompts"]).await;
+    stack.delete(&mut stack.calls()).await;
 }
 
 /// What there is in AWS whose name begins with that of a stack.

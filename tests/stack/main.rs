@@ -6,7 +6,9 @@
 mod api;
 mod calls;
 mod cloud;
+mod faults;
 mod life;
+mod pages;
 mod queues;
 mod roles;
 mod slack;

@@ -9,7 +9,7 @@ use crate::cloud::shared;
 use crate::slack::{Pair, SOON, has, lines};
 
 /// Waits until something is so in AWS.
-async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     let until = Instant::now() + SOON;
     loop {
         if let Some(found) = look().await {
@@ -20,7 +20,7 @@ async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
     }
 }
 
-async fn count(aws: &mut Calls, queue: &str) -> u64 {
+pub(crate) async fn count(aws: &mut Calls, queue: &str) -> u64 {
     let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
     let asked = json!({"QueueUrl": queue, "AttributeNames": names});
     let told = aws.does("sqs", "get_queue_attributes", asked).await;
