@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TimeToLiveSpecification,
 };
 use aws_sdk_sqs::types::QueueAttributeName;
 use sameroom_aws::{AwsStore, Clients, Settings, SystemClock};
+use sameroom_engine::Config;
 use sameroom_tests::ministack;
 
 /// A table, three queues, and what reaches them.
@@ -73,4 +75,11 @@ async fn queue(clients: &Clients, name: &str) -> String {
     let attributes = attributes.into_iter().map(|(name, value)| (name, value.to_owned())).collect();
     let made = clients.sqs().create_queue().queue_name(name).set_attributes(Some(attributes)).send().await.unwrap();
     made.queue_url.unwrap()
+}
+
+/// Retries that come as soon as SQS can: a second is its least.
+pub(crate) fn soon(config: &mut Config) {
+    let soon = vec![Duration::from_millis(20)];
+    (config.retry, config.unreachable) = (soon.clone(), soon);
+    config.ping_wait = Duration::from_secs(4);
 }

@@ -115,12 +115,12 @@ impl Store for AwsStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
-        let Commit { writes, sends, done, again, tally } = commit;
+        let Commit { writes, sends, done, again, tally, loose } = commit;
         self.queues.check(&done)?;
         let accepted = sends.iter().filter(|job| job.queue == QueueName::Events).count() as i64;
         let outgoing = send::prepare(&sends, self.queues.cause(&done).as_deref(), self.clock.now())?;
         // Whoever settles a job or sends one does it all again if this is cut short.
-        self.rows.write(writes, !done.is_empty() || !outgoing.is_empty()).await?;
+        self.rows.write(writes, loose || !done.is_empty() || !outgoing.is_empty()).await?;
         failpoint("aws_written");
         let duplicates = vec![false; outgoing.len()];
         if !outgoing.is_empty() {

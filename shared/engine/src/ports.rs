@@ -92,6 +92,9 @@ pub struct Commit {
     pub again: Vec<Again>,
     /// What to count.
     pub tally: Vec<(Tally, i64)>,
+    /// Whether its writes need not happen together: whoever asks for it asks again if it is cut short. Only a store for
+    /// which that is cheaper makes a difference.
+    pub loose: bool,
 }
 
 /// One write.

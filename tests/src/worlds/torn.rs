@@ -104,7 +104,7 @@ impl Store for Torn {
     async fn commit(&self, commit: Commit) -> Result<Committed, CommitError> {
         let cut = self.cut();
         let short = || CommitError::from(Unavailable::new("the commit was cut short"));
-        let Commit { writes, mut sends, done, again, tally } = commit;
+        let Commit { writes, mut sends, done, again, tally, .. } = commit;
         let touched = !writes.is_empty() || !sends.is_empty();
         if !writes.is_empty() {
             self.inner.commit(Commit { writes, ..Commit::default() }).await?;

@@ -135,7 +135,7 @@ impl Engine {
         if let Verdict::Done(copy) = &verdict {
             self.well(&delivery.lane.to.account).await;
             let (writes, tally) = (self.note_copy(&delivery, copy), vec![(Tally::Delivered, 1)]);
-            self.commit_always(Commit { writes, tally, ..Commit::default() }).await?;
+            self.commit_always(Commit { writes, tally, loose: true, ..Commit::default() }).await?;
         }
         Ok((delivery, verdict))
     }
