@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use data_encoding::HEXLOWER;
+use sameroom_engine::ports::QueueName;
 use sameroom_functions::{Role, Started, start};
 use sameroom_model::{AccountState, Owner};
 use sameroom_wire::worker::{self, Standing};
@@ -111,6 +112,10 @@ async fn count(
                 let leads = matches!(*standing.borrow_and_update(), Standing::Leading(_));
                 if led && !leads && !*stopping.borrow() {
                     store.emf().count("LeaseLost", 1);
+                    // What was under way here is the next one's to make, and it should not wait for our leases to end.
+                    if let Err(e) = store.release(QueueName::Held).await {
+                        tracing::warn!(error = %e, "deliveries could not be given back; they come once their leases end");
+                    }
                 }
                 led = leads;
             }

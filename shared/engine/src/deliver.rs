@@ -21,6 +21,9 @@ use crate::{Engine, keys, retry, rows};
 const PAUSE: Duration = Duration::from_secs(1);
 /// How often a parked lane is looked at again.
 const PARKED: Duration = Duration::from_mins(1);
+/// Likewise where each look counts: a queue on AWS takes a job for poison that came a thousand times, and it is kept for a
+/// day.
+const PARKED_DEAR: Duration = Duration::from_mins(5);
 /// After so many attempts that ended in a panic a delivery is refused (fault F24).
 const PANICS_MAX: u32 = 3;
 /// Why a lane waits that a paused Tube is part of.
@@ -245,7 +248,11 @@ impl Engine {
         if let Some(fault) = parked {
             self.parked(&delivery.lane, fault, &why).await?;
             self.park(&delivery.lane, &why).await?;
-            return Ok(Ok(Wait { after: PARKED, maybe: job.maybe, counts: false }));
+            return Ok(Ok(Wait {
+                after: if self.inner.store.whole() { PARKED } else { PARKED_DEAR },
+                maybe: job.maybe,
+                counts: false,
+            }));
         }
         tracing::info!(delivery = %delivery.id, attempt = job.attempt, %why, "a delivery is postponed");
         Ok(Ok(Wait { after: planned, maybe: job.maybe || sent == Sent::Maybe, counts: true }))

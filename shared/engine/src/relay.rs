@@ -13,8 +13,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use sameroom_model::{
-    Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef,
-    SignedDuration, Text, Timestamp,
+    Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef, SignedDuration,
+    Text, Timestamp,
 };
 use sameroom_platforms::Echo;
 use sameroom_text::names::excerpt;
