@@ -9,7 +9,10 @@ use sameroom_aws::{AwsStore, Clients, KmsVault, Settings, SystemClock};
 use sameroom_engine::ports::Clock;
 use sameroom_engine::{Config, Engine};
 use sameroom_wire::{Dialer, Guard, HttpClient, Limits, LiveWire, Net, Registry, Trust};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{Layer as _, fmt, registry};
 
 /// Which program this is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,14 +124,18 @@ fn networks(allow: &[String]) -> anyhow::Result<Vec<Net>> {
 /// counts as `warn`. A panic is told by its place alone, since its message may quote what people wrote.
 fn logging() {
     let filter = std::env::var("SAMEROOM_LOG").unwrap_or_default();
-    let filter = EnvFilter::try_new(if filter.trim().is_empty() { "warn" } else { filter.trim() })
-        .unwrap_or_else(|_| EnvFilter::new("warn"));
-    let logger = tracing_subscriber::fmt().json().flatten_event(true).with_env_filter(filter);
-    let _ = logger.with_writer(std::io::stderr).with_current_span(false).with_span_list(false).try_init();
+    // Without regular expressions, which would make the function larger.
+    let filter: Targets = filter.trim().parse().ok().filter(|_| !filter.trim().is_empty()).unwrap_or_else(warnings);
+    let lines = fmt::layer().json().flatten_event(true).with_current_span(false).with_span_list(false);
+    let _ = registry().with(lines.with_writer(std::io::stderr).with_filter(filter)).try_init();
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map_or_else(|| "an unknown place".to_owned(), Location::to_string);
         tracing::error!(place, "this is a bug in Sameroom, please report it");
     }));
+}
+
+fn warnings() -> Targets {
+    Targets::new().with_default(LevelFilter::WARN)
 }
 
 impl std::fmt::Debug for Started {
