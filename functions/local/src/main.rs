@@ -29,6 +29,10 @@ use crate::cli::{Cli, Command};
 use crate::remote::args::{KeysAction, Remote};
 use crate::remote::problem::Failure;
 
+/// A message makes several hundred small allocations, many of them freed by another thread than their own.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| told_of(panic.location())));
     let cli = Cli::parse();
