@@ -121,6 +121,8 @@ stories! {
         let (irc, slack) = (town.irc("irc", Server::Plain).await, town.slack("acme").await);
         town.tube("irc #ops", "acme general").await;
         irc.is_joined("#ops").await;
+        // Nothing waits for it any more.
+        slack.hears_what("general", "the notice", |said| said.text.contains("connected")).await;
         slack.uninstalls();
         fares(town, "acme", |state| matches!(state, AccountState::NeedsOwner(why) if why.contains("again"))).await;
     }
