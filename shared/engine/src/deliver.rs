@@ -11,7 +11,7 @@ use sameroom_platforms::Carrier;
 use crate::attempt::{Begun, Verdict};
 use crate::closed::Fault;
 use crate::commands::pong;
-use crate::lane::{LaneRow, mark};
+use crate::lane::{LaneRow, mark, unread};
 use crate::link::Way;
 use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Tally, Unavailable, When};
 use crate::relay::UNREADABLE;
@@ -322,7 +322,7 @@ impl Engine {
             ..Commit::default()
         };
         match keys::lane_of(group) {
-            Some(lane) => self.finish(&lane, &mark("letter", job.accepted), commit, false).await,
+            Some(lane) => self.finish(&lane, &unread(&job.body, job.accepted), commit, false).await,
             None => self.commit_always(commit).await,
         }
     }

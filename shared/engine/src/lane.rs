@@ -149,6 +149,11 @@ pub(crate) fn mark(what: &str, accepted: Timestamp) -> String {
     format!("{what}@{}", accepted.as_millisecond())
 }
 
+/// Likewise for a job that can't be read: several may have been put there in one instant.
+pub(crate) fn unread(body: &[u8], accepted: Timestamp) -> String {
+    mark(&keys::digest(&[&String::from_utf8_lossy(body)]), accepted)
+}
+
 /// Remembers a mark. Says whether it is new.
 fn marked(marks: &mut VecDeque<String>, mark: &str) -> bool {
     if marks.iter().any(|known| known == mark) {
@@ -159,4 +164,32 @@ fn marked(marks: &mut VecDeque<String>, mark: &str) -> bool {
     }
     marks.push_back(mark.to_owned());
     true
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use sameroom_model::Timestamp;
+
+    use super::{MARKS_MAX, mark, marked, unread};
+
+    #[test]
+    fn jobs_of_one_instant_are_told_apart_and_one_that_comes_again_is_not() {
+        let at = Timestamp::UNIX_EPOCH;
+        assert_ne!(unread(b"one", at), unread(b"two", at));
+        assert_eq!(unread(b"one", at), unread(b"one", at));
+        assert_ne!(mark("d", at), mark("d", at + std::time::Duration::from_millis(1)));
+    }
+
+    #[test]
+    fn a_whole_batch_is_remembered_and_what_was_before_it_is_let_go() {
+        let mut marks = VecDeque::new();
+        for n in 0..=MARKS_MAX {
+            assert!(marked(&mut marks, &n.to_string()), "{n} is new");
+        }
+        assert!((1..=MARKS_MAX).all(|n| !marked(&mut marks, &n.to_string())));
+        assert!(marked(&mut marks, "0"), "it was let go");
+        assert_eq!(marks.len(), MARKS_MAX);
+    }
 }

@@ -1,6 +1,5 @@
-//! The HTTP face of Sameroom as one router: webhooks, the JSON API, the pages of hosted rooms, files
-//! handed out, health and metrics. The same router
-//! serves in a Lambda and in one process; it must not know sockets, nor what a platform is.
+//! The HTTP face of Sameroom as one router: webhooks, the JSON API, the pages of hosted rooms, files handed out, health
+//! and metrics. The same router serves in a Lambda and in one process; it must not know sockets, nor what a platform is.
 
 mod api;
 mod body;
