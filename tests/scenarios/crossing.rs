@@ -1,5 +1,8 @@
 //! What crosses, and how it looks on the other side.
 
+use std::time::Duration;
+
+use sameroom_engine::ports::QueueName;
 use sameroom_model::{AuthorStyle, Direction, EditStyle, ReplyStyle, TubeState};
 use sameroom_tests::worlds::Server;
 use serde_json::json;
@@ -53,6 +56,22 @@ stories! {
         hook.deletes("general", &key).await;
         hook.shows("other", &[]).await;
         tea.sees(|entries| entries.iter().any(|entry| entry.deleted).then_some(())).await;
+    }
+
+    async fn an_edit_that_waited_with_its_message_finds_the_copy(town) {
+        // Over a held connection several deliveries are under way at once. One that changes the copy of another waits
+        // for it, or it would find no copy and be left out, silently.
+        let (irc, hook) = (town.irc("irc", Server::Plain).await, town.hook("hook").await);
+        town.store.late(QueueName::Outbox, Duration::from_millis(200));
+        town.tube("irc #ops", "hook general").await;
+        town.tube("hook other", "hook general").await;
+        // While the notices of the Tubes are on their way, both of these come to wait in one lane.
+        let key = hook.says("bob", "general", "helo").await;
+        hook.edits("bob", "general", &key, "hello").await;
+        hook.says("bob", "general", "next").await;
+        irc.hears("#ops", "<bob> helo").await;
+        irc.hears("#ops", "<bob> (edited) hello").await;
+        irc.hears("#ops", "<bob> next").await;
     }
 
     async fn a_message_of_a_hosted_room_is_edited_and_deleted_elsewhere_too(town) {

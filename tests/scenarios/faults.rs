@@ -93,7 +93,10 @@ stories! {
         hook.is("b", Mood::Well);
         town.settled().await;
         hook.shows("b", &[]).await;
-        assert_eq!(town.census().await.count(Tally::LeftOut), 5);
+        // What was taken up before the Tube was removed waited for it; what was taken up later never went there.
+        let census = town.census().await;
+        assert_eq!(census.count(Tally::LeftOut) + census.count(Tally::Filtered), 5);
+        assert!(census.count(Tally::LeftOut) >= 1);
     }
 
     async fn what_waits_for_a_room_that_wants_nothing_any_more_is_not_delivered(town) {

@@ -104,6 +104,8 @@ stories! {
         let seen = engine.portal(&operator(), &portal.id).await.unwrap().unwrap();
         assert_eq!((seen.waiting, seen.uses_made), (3, 0));
         theirs.says("eve", "r0", "not yet").await;
+        // Where events wait in a queue, what is decided before they are taken up is decided for them too.
+        town.settled().await;
         let decide = async |owner: OwnerId, n: usize, yes| engine.decide(&owner, &portal.id, &waiting[n], yes).await;
         assert_eq!(decide(eve(), 0, true).await.unwrap(), Changed::Gone);
         assert_eq!(decide(operator(), 0, true).await.unwrap().done().unwrap().state, GuestState::Approved);

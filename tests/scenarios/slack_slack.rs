@@ -7,6 +7,7 @@ stories! {
     async fn everything_crosses_between_two_workspaces(town) {
         let (acme, beta) = (town.slack("acme").await, town.slack("beta").await);
         town.tube("acme general", "beta general").await;
+        town.settled().await;
         let zoe = acme.person("zoe");
         let ts = acme.says("general", "ann", &format!("*bold* <https://example.org|a page> <@{zoe}> :tada:"));
         let copy = beta.hears_what("general", "ann's words", |said| said.who == "ann").await;

@@ -184,6 +184,14 @@ impl Engine {
     }
 }
 
+/// Whether an action refers to an earlier message, whose copy must be known by the time the action is begun.
+pub(crate) fn looks_back(action: &Action) -> bool {
+    match action {
+        Action::Edit { .. } | Action::Delete | Action::React { .. } | Action::Post { reply: Some(_), .. } => true,
+        Action::Post { reply: None, .. } | Action::Notice { .. } => false,
+    }
+}
+
 /// What becomes of a delivery whose request got no answer.
 pub(crate) fn no_answer(e: NoAnswer) -> Outcome {
     match e {

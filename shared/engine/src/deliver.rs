@@ -8,7 +8,7 @@ use futures_util::FutureExt;
 use sameroom_model::{AccountId, AccountState, Delivery, Job, Lane, Outcome, RoomRef, Sent};
 use sameroom_platforms::Carrier;
 
-use crate::attempt::{Begun, Verdict};
+use crate::attempt::{Begun, Verdict, looks_back};
 use crate::closed::Fault;
 use crate::commands::pong;
 use crate::lane::{LaneRow, mark, unread};
@@ -50,12 +50,21 @@ impl Engine {
         let mut begun: Vec<(Leased, Delivery, Begun)> = Vec::new();
         let mut wait: Option<Wait> = None;
         while let Some(job) = jobs.next() {
-            let step = AssertUnwindSafe(self.begin_job(&job, &mut way)).catch_unwind().await;
+            let delivery = decode(&job);
+            // What it refers to may be among those that are under way.
+            if !begun.is_empty() && delivery.as_ref().is_none_or(|delivery| looks_back(&delivery.action)) {
+                wait = self.settle_all(&mut begun).await;
+                if wait.is_some() {
+                    self.hand_back(job, jobs, wait.as_ref()).await;
+                    return;
+                }
+            }
+            let step = AssertUnwindSafe(self.begin_job(&job, delivery, &mut way)).catch_unwind().await;
             let (delivery, attempt) = match step {
                 Ok(Ok(Some(begun))) => begun,
+                // Those before it are settled.
                 Ok(Ok(None)) => {
-                    wait = self.settle_all(&mut begun).await;
-                    if wait.is_none() && self.bury(&group, &job).await.is_ok() {
+                    if self.bury(&group, &job).await.is_ok() {
                         continue;
                     }
                     self.hand_back(job, jobs, wait.as_ref()).await;
@@ -144,8 +153,13 @@ impl Engine {
     }
 
     /// `None`: the job can't be read.
-    async fn begin_job(&self, job: &Leased, way: &mut Option<Way>) -> Result<Option<(Delivery, Begun)>, Unavailable> {
-        let Some(mut delivery) = decode(job) else { return Ok(None) };
+    async fn begin_job(
+        &self,
+        job: &Leased,
+        delivery: Option<Delivery>,
+        way: &mut Option<Way>,
+    ) -> Result<Option<(Delivery, Begun)>, Unavailable> {
+        let Some(mut delivery) = delivery else { return Ok(None) };
         let row = self.lane_row(&delivery.lane).await?;
         if let Some(kept) = row
             && kept.value.held

@@ -38,6 +38,7 @@ pub struct Watched {
 #[derive(Default)]
 struct State {
     outage: Option<Outage>,
+    late: Option<(QueueName, Duration)>,
     under_way: HashSet<Receipt>,
     idle: BTreeMap<QueueName, u64>,
     broken: Option<String>,
@@ -47,12 +48,17 @@ impl Watched {
     /// Around a store. `counts_idle`: it is one in memory, and [`Watched::quiet`] is wanted.
     pub fn new(inner: Arc<dyn Store>, counts_idle: bool) -> Arc<Self> {
         let (turn, stirred) = (watch::Sender::new(1), watch::Sender::new(0));
-        Arc::new(Self { inner, counts_idle, state: Mutex::default(), turn, stirred })
+        Arc::new(Self { inner, counts_idle, state: Mutex::new(State { late: late(), ..State::default() }), turn, stirred })
     }
 
     /// From now on commits fail, or no more.
     pub fn outage(&self, outage: Option<Outage>) {
         self.lock().outage = outage;
+    }
+
+    /// From now on a queue's jobs come late, so that more of them wait together.
+    pub fn late(&self, queue: QueueName, lag: Duration) {
+        self.lock().late = Some((queue, lag));
     }
 
     /// Waits until no job is leased and none could be: whatever waits, waits for time to pass. For memory alone, and
@@ -121,9 +127,15 @@ impl Watched {
         }
     }
 
-    fn leased(&self, batch: Result<Batch, Unavailable>) -> Result<Batch, Unavailable> {
+    async fn leased(&self, queue: QueueName, batch: Result<Batch, Unavailable>) -> Result<Batch, Unavailable> {
         if let Ok(batch) = &batch {
             self.lock().under_way.extend(batch.jobs.iter().map(|job| job.receipt));
+        }
+        let late = self.lock().late;
+        if let Some((which, lag)) = late
+            && which == queue
+        {
+            tokio::time::sleep(lag).await;
         }
         batch
     }
@@ -131,6 +143,16 @@ impl Watched {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
     }
+}
+
+/// Which queue's jobs come late, and how late, in every town: `SAMEROOM_LATE=events:200`, in milliseconds. A story that
+/// holds only because queues are fast here would hold by luck on a busy machine, and on AWS.
+fn late() -> Option<(QueueName, Duration)> {
+    let said = std::env::var("SAMEROOM_LATE").ok()?;
+    let (queue, millis) = said.split_once(':').expect("SAMEROOM_LATE is QUEUE:MILLISECONDS");
+    let named = |name: &QueueName| format!("{name:?}").eq_ignore_ascii_case(queue);
+    let queue = QueueName::ALL.into_iter().find(named).expect("SAMEROOM_LATE names a queue");
+    Some((queue, Duration::from_millis(millis.parse().expect("SAMEROOM_LATE is a number of milliseconds"))))
 }
 
 #[async_trait]
@@ -170,15 +192,15 @@ impl Store for Watched {
             let now = *turn.borrow_and_update();
             let mut lease = self.inner.lease(queue, max);
             if !self.counts_idle {
-                return self.leased(lease.await);
+                return self.leased(queue, lease.await).await;
             }
             match std::future::poll_fn(|cx| Poll::Ready(lease.as_mut().poll(cx))).await {
-                Poll::Ready(batch) => return self.leased(batch),
+                Poll::Ready(batch) => return self.leased(queue, batch).await,
                 Poll::Pending => self.lock().idle.insert(queue, now),
             };
             stir(&self.stirred);
             tokio::select! {
-                batch = lease => return self.leased(batch),
+                batch = lease => return self.leased(queue, batch).await,
                 _ = turn.changed() => {}
             }
         }
