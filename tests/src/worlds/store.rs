@@ -48,7 +48,13 @@ impl Watched {
     /// Around a store. `counts_idle`: it is one in memory, and [`Watched::quiet`] is wanted.
     pub fn new(inner: Arc<dyn Store>, counts_idle: bool) -> Arc<Self> {
         let (turn, stirred) = (watch::Sender::new(1), watch::Sender::new(0));
-        Arc::new(Self { inner, counts_idle, state: Mutex::new(State { late: late(), ..State::default() }), turn, stirred })
+        Arc::new(Self {
+            inner,
+            counts_idle,
+            state: Mutex::new(State { late: late(), ..State::default() }),
+            turn,
+            stirred,
+        })
     }
 
     /// From now on commits fail, or no more.
