@@ -3,6 +3,7 @@
 //! is missed by far is to be lowered, so that it goes on telling what things cost.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,13 +25,24 @@ use tokio::time::Instant;
 
 use crate::stack::Stack;
 
+/// Whose ids messages have in the targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ids {
+    /// Those that we propose.
+    Ours,
+    /// The target's.
+    Theirs,
+}
+
 /// A target that takes everything at once.
-struct Taker;
+struct Taker(Ids, AtomicU64);
 
 #[async_trait]
 impl Wire for Taker {
-    async fn http(&self, _: &Account, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
-        Ok(http::Response::new(Bytes::new()))
+    async fn http(&self, account: &Account, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
+        let n = self.1.fetch_add(1, Ordering::Relaxed);
+        let named = if self.0 == Ids::Theirs && !account.endpoint.ends_with("/0") { format!(r#"{{"id":"their-{n}"}}"#) } else { String::new() };
+        Ok(http::Response::new(named.into()))
     }
 
     async fn download(&self, _: &Account, _: http::Request<Bytes>, _: u64) -> Result<http::Response<Bytes>, NoAnswer> {
@@ -127,11 +139,12 @@ struct Site {
 }
 
 impl Site {
-    async fn new(targets: usize) -> Self {
+    async fn new(ids: Ids, targets: usize) -> Self {
         let stack = Stack::new().await;
         let clock = Arc::new(Still(SystemClock.now()));
         let config = Config { apart: true, ..Config::default() };
-        let engine = Engine::new(stack.store.clone(), Arc::new(Taker), Arc::new(Clear), clock, config);
+        let engine =
+            Engine::new(stack.store.clone(), Arc::new(Taker(ids, AtomicU64::new(0))), Arc::new(Clear), clock, config);
         let operator = OwnerId::from("operator");
         let mut rooms = Vec::new();
         for n in 0..=targets {
@@ -229,12 +242,12 @@ impl Site {
 }
 
 /// At most so much, and not much less: operations a message, and dollars a million.
-async fn keeps(targets: usize, batch: usize, operations: f64, dollars: f64) {
-    let mut site = Site::new(targets).await;
+async fn keeps(ids: Ids, targets: usize, batch: usize, operations: f64, dollars: f64) {
+    let mut site = Site::new(ids, targets).await;
     let bill = site.bill(batch).await;
     let (needs, costs) = (bill.operations(), bill.dollars(&site.prices));
     println!(
-        "aws: to {targets}, {batch} at once: {needs:.2} billed operations a message, ${costs:.2} a million: {bill:?}"
+        "aws: to {targets}, {batch} at once, ids {ids:?}: {needs:.2} billed operations a message, ${costs:.2} a million: {bill:?}"
     );
     assert!(needs <= operations + 0.005, "{needs:.2} operations a message; the budget is {operations:.2}");
     assert!(costs <= dollars + 0.005, "${costs:.2} a million; the budget is ${dollars:.2}");
@@ -243,25 +256,27 @@ async fn keeps(targets: usize, batch: usize, operations: f64, dollars: f64) {
 
 #[tokio::test]
 async fn one_message_to_one_room() {
-    keeps(1, 1, 10.0, 3.85).await;
+    keeps(Ids::Ours, 1, 1, 8.0, 3.10).await;
+    keeps(Ids::Theirs, 1, 1, 9.0, 3.73).await;
 }
 
 #[tokio::test]
 async fn ten_messages_to_one_room() {
-    keeps(1, 10, 5.5, 2.52).await;
+    keeps(Ids::Ours, 1, 10, 3.5, 1.77).await;
+    keeps(Ids::Theirs, 1, 10, 4.5, 2.40).await;
 }
 
 #[tokio::test]
 async fn one_message_to_three_rooms() {
-    keeps(3, 1, 16.0, 6.60).await;
+    keeps(Ids::Ours, 3, 1, 12.0, 4.61).await;
 }
 
 #[tokio::test]
 async fn ten_messages_to_three_rooms() {
-    keeps(3, 10, 9.7, 5.05).await;
+    keeps(Ids::Ours, 3, 10, 5.7, 3.05).await;
 }
 
 #[tokio::test]
 async fn one_message_to_fifty_rooms() {
-    keeps(50, 1, 157.0, 71.30).await;
+    keeps(Ids::Ours, 50, 1, 106.0, 39.90).await;
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use sameroom_engine::LinkError;
 use sameroom_model::{AccountState, Lane, MadeBy};
-use sameroom_tests::worlds::{Kind, Town};
+use sameroom_tests::worlds::{Kind, Mood, Town};
+use serde_json::json;
 
 stories! {
     async fn f60_in_a_triangle_every_room_hears_it_once(town) {
@@ -45,11 +46,29 @@ stories! {
         hook.says("ann", "a", "hi").await;
         let copy = hook.hears("b", "ann", "hi").await;
         town.settled().await;
-        let echo = serde_json::json!({ "type": "message.posted", "room": "b", "author": { "name": "our bot" },
+        let echo = json!({ "type": "message.posted", "room": "b", "author": { "name": "our bot" },
             "message": { "id": copy, "text": "hi" } });
         hook.posts(echo).await;
         town.settled().await;
         hook.shows("a", &[]).await;
+    }
+
+    async fn our_own_copy_that_comes_back_under_the_receivers_id_goes_no_further(town) {
+        let hook = town.hook("hook").await;
+        hook.is("b", Mood::Naming);
+        town.tube("hook a", "hook b").await;
+        let key = hook.says("ann", "a", "hi").await;
+        let copy = format!("own/{}", hook.hears("b", "ann", "hi").await);
+        town.settled().await;
+        hook.posts(json!({ "type": "message.posted", "room": "b", "author": { "name": "our bot" },
+            "message": { "id": copy, "text": "hi" } })).await;
+        // That is the name under which it is changed, and answered.
+        hook.edits("ann", "a", &key, "hello").await;
+        hook.hears_what("b", "the edit", |post| post.body["type"] == "message.edited" && post.body["message"]["id"] == copy).await;
+        hook.replies("bob", "b", &copy, "hello, ann").await;
+        hook.hears_what("a", "the answer", |post| post.body["message"]["reply_to"] == key).await;
+        town.settled().await;
+        hook.shows("a", &[("bob", "hello, ann")]).await;
     }
 
     async fn a_room_is_not_connected_to_itself(town) {

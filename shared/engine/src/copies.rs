@@ -2,10 +2,15 @@
 //! edits, deletes, replies and reactions find the copies, an event that comes late a second time makes no second copy,
 //! and a post of several parts that was cut short goes on where it stopped.
 
-use sameroom_model::{Action, Delivery, MessageKey, MessageRef, RoomRef};
+use std::collections::HashMap;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use sameroom_model::{Action, Delivery, Lane, MessageKey, MessageRef, RoomRef, Timestamp};
+use sameroom_platforms::Echo;
 use serde::{Deserialize, Serialize};
 
-use crate::ports::{Unavailable, When, Write};
+use crate::ports::{Commit, Unavailable, When, Write};
 use crate::{Engine, keys, rows};
 
 /// The copy of one message in one target room.
@@ -19,12 +24,42 @@ pub(crate) struct Copy {
     pub(crate) whole: bool,
 }
 
+/// What is noted of a message that we posted, under its key; and under the id of the delivery that posted it, with the
+/// copy. Where the platform takes the ids that we propose these are one row, and a message costs one write.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Noted {
+    #[serde(flatten)]
+    of: MessageRef,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    copy: Option<Copy>,
+}
+
+/// The rooms that are known to give ids of their own to what we post there, and when that was written down.
+#[derive(Default)]
+pub(crate) struct ForeignIds(Mutex<HashMap<RoomRef, Timestamp>>);
+
+impl ForeignIds {
+    /// How many are remembered.
+    const MAX: usize = 4096;
+
+    fn since(&self, room: &RoomRef) -> Option<Timestamp> {
+        self.0.lock().ok()?.get(room).copied()
+    }
+
+    fn learn(&self, room: &RoomRef, now: Timestamp) {
+        let Ok(mut rooms) = self.0.lock() else { return };
+        if rooms.len() >= Self::MAX {
+            rooms.clear();
+        }
+        rooms.insert(room.clone(), now);
+    }
+}
+
 impl Engine {
     /// The copy that a delivery's post has made so far.
     pub(crate) async fn copy(&self, delivery: &Delivery) -> Result<Option<Copy>, Unavailable> {
         let Some(message) = &delivery.origin.key else { return Ok(None) };
-        let key = keys::copy(&delivery.lane.from, message, &delivery.lane.to);
-        Ok(rows::load::<Copy>(&*self.inner.store, &key).await?.map(|kept| kept.value))
+        self.copy_of(&delivery.lane, message).await
     }
 
     /// The writes that note a copy, both ways. Posts make copies, and edits that no longer fit what was there add to
@@ -42,18 +77,45 @@ impl Engine {
             _ => return Vec::new(),
         };
         let expires = self.inner.clock.now().checked_add(self.inner.config.keep_copies).ok();
-        let mut writes = vec![rows::put(keys::copy(&lane.from, message, &lane.to), &copy, expires, When::Always)];
-        let origin = MessageRef { room: lane.from.clone(), key: message.clone() };
-        for key in &copy.keys {
-            writes.push(rows::put(keys::origin(&lane.to, key), &origin, expires, When::Always));
+        let post = keys::post_id(lane, message);
+        let of = MessageRef { room: lane.from.clone(), key: message.clone() };
+        let mut writes = Vec::with_capacity(1);
+        for key in copy.keys.iter().filter(|key| key.as_str() != post.as_str()) {
+            let noted = Noted { of: of.clone(), copy: None };
+            writes.push(rows::put(keys::copy(&lane.to, key.as_str()), &noted, expires, When::Always));
         }
+        let noted = Noted { of, copy: Some(copy) };
+        writes.push(rows::put(keys::copy(&lane.to, post.as_str()), &noted, expires, When::Always));
         writes
+    }
+
+    /// A target took a delivery, and made these copies: it is well, and what it says comes back to us may carry keys
+    /// that we did not propose. That is written down before the copy is noted, for longer than copies are.
+    pub(crate) async fn accepted(&self, delivery: &Delivery, copy: &Copy) -> Result<(), Unavailable> {
+        let room = &delivery.lane.to;
+        self.well(&room.account).await;
+        if copy.keys.iter().all(keys::is_proposed) {
+            return Ok(());
+        }
+        let (now, keep) = (self.inner.clock.now(), self.inner.config.keep_copies);
+        let fresh = |since: Timestamp| Duration::try_from(now.duration_since(since)).is_ok_and(|age| age < keep);
+        if self.inner.foreign_ids.since(room).is_some_and(fresh) {
+            return Ok(());
+        }
+        if let Some(open) = self.open(&room.account).await?
+            && open.platform.about().capabilities.echo == Echo::ByKey
+        {
+            let writes = vec![rows::put(keys::room_ids(room), &(), now.checked_add(keep * 2).ok(), When::Always)];
+            self.commit_always(Commit { writes, ..Commit::default() }).await?;
+        }
+        self.inner.foreign_ids.learn(room, now);
+        Ok(())
     }
 
     /// What a message is a copy of, if it is one.
     pub(crate) async fn origin_of(&self, room: &RoomRef, key: &MessageKey) -> Result<Option<MessageRef>, Unavailable> {
-        let kept = rows::load::<MessageRef>(&*self.inner.store, &keys::origin(room, key)).await?;
-        Ok(kept.map(|kept| kept.value))
+        let kept = rows::load::<Noted>(&*self.inner.store, &keys::copy(room, key.as_str())).await?;
+        Ok(kept.map(|kept| kept.value.of))
     }
 
     /// The keys, in `target`, of a message of `room`, which may be written there or be a copy itself. `None`: there is
@@ -71,8 +133,13 @@ impl Engine {
         if origin.room == *target {
             return Ok(Some(vec![origin.key]));
         }
-        let row = keys::copy(&origin.room, &origin.key, target);
-        let kept = rows::load::<Copy>(&*self.inner.store, &row).await?;
-        Ok(kept.filter(|kept| kept.value.parts > 0).map(|kept| kept.value.keys))
+        let lane = Lane { from: origin.room, to: target.clone() };
+        let copy = self.copy_of(&lane, &origin.key).await?;
+        Ok(copy.filter(|copy| copy.parts > 0).map(|copy| copy.keys))
+    }
+
+    async fn copy_of(&self, lane: &Lane, message: &MessageKey) -> Result<Option<Copy>, Unavailable> {
+        let key = keys::copy(&lane.to, keys::post_id(lane, message).as_str());
+        Ok(rows::load::<Noted>(&*self.inner.store, &key).await?.and_then(|kept| kept.value.copy))
     }
 }

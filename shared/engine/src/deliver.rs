@@ -214,7 +214,7 @@ impl Engine {
         let mut expired = false;
         match verdict {
             Verdict::Done(copy) => {
-                self.well(&delivery.lane.to.account).await;
+                self.accepted(&delivery, &copy).await?;
                 commit.writes = self.note_copy(&delivery, &copy);
                 commit.tally.push((Tally::Delivered, 1));
             }

@@ -23,6 +23,10 @@ pub(crate) const ACCOUNT: &str = "account/";
 pub(crate) const LISTING: &str = "listing/";
 /// Sort keys of the people that an account knows begin so.
 pub(crate) const WHO_USER: &str = "who/user/";
+/// The sort key of what [`room_ids`] says.
+pub(crate) const FOREIGN_IDS: &str = "ids";
+/// How long a [`digest`] is.
+const DIGEST: usize = 20;
 /// Sort keys of a hosted room's entries begin so.
 pub(crate) const ENTRY: &str = "entry/";
 
@@ -220,18 +224,38 @@ pub(crate) fn tube(id: &TubeId) -> Key {
     key(join(&["tube", id.as_str()]), SELF)
 }
 
-pub(crate) fn copies_partition(room: &RoomRef, message: &MessageKey) -> String {
-    join(&["copy", room.account.as_str(), room.key.as_str(), message.as_str()])
+/// Where it is noted what a message is a copy of, and by the id of the delivery that made it, what the copy is.
+pub(crate) fn copy(room: &RoomRef, key_there: &str) -> Key {
+    key(join(&["copy", room.account.as_str(), room.key.as_str(), key_there]), SELF)
 }
 
-/// Where the copy of a message is noted.
-pub(crate) fn copy(origin: &RoomRef, message: &MessageKey, target: &RoomRef) -> Key {
-    key(copies_partition(origin, message), join(&[target.account.as_str(), target.key.as_str()]))
+/// Where it is kept that messages which we post in a room get ids that are not ours.
+pub(crate) fn room_ids(room: &RoomRef) -> Key {
+    key(room_partition(room), FOREIGN_IDS)
 }
 
-/// Where it is noted what a message is a copy of.
-pub(crate) fn origin(room: &RoomRef, copy: &MessageKey) -> Key {
-    key(join(&["origin", room.account.as_str(), room.key.as_str(), copy.as_str()]), SELF)
+/// The id of the delivery that posts a message along a lane: whoever knows the message finds its copy by it.
+pub(crate) fn post_id(lane: &Lane, message: &MessageKey) -> DeliveryId {
+    let (from, to) = (&lane.from, &lane.to);
+    let parts =
+        [from.account.as_str(), from.key.as_str(), to.account.as_str(), to.key.as_str(), "post", message.as_str()];
+    digest(&parts).into()
+}
+
+/// The id of any other delivery along a lane.
+pub(crate) fn delivery_id(lane: &Lane, event: &EventId) -> DeliveryId {
+    let (from, to) = (&lane.from, &lane.to);
+    digest(&[from.account.as_str(), from.key.as_str(), to.account.as_str(), to.key.as_str(), event.as_str()]).into()
+}
+
+/// Whether a message's key may be an id that a delivery of ours proposed. See [`Delivery::part_id`].
+///
+/// [`Delivery::part_id`]: sameroom_model::Delivery::part_id
+pub(crate) fn is_proposed(message: &MessageKey) -> bool {
+    let (id, part) = message.as_str().split_once('-').unwrap_or((message.as_str(), "0"));
+    id.len() == DIGEST
+        && id.bytes().all(|b| matches!(b, b'a'..=b'z' | b'2'..=b'7'))
+        && part.bytes().all(|b| b.is_ascii_digit())
 }
 
 pub(crate) fn failed_partition(owner_id: &OwnerId) -> String {
@@ -372,7 +396,7 @@ pub(crate) fn digest(parts: &[&str]) -> String {
     let hash = hash_of(&SHA256, join(parts).as_bytes());
     let mut text = data_encoding::BASE32_NOPAD.encode(&hash.as_ref()[..13]);
     text.make_ascii_lowercase();
-    text.truncate(20);
+    text.truncate(DIGEST);
     text
 }
 
@@ -387,6 +411,19 @@ mod tests {
         assert_ne!(join(&["a", "b/c"]), join(&["a/b", "c"]));
         assert_ne!(join(&["a%2Fb"]), join(&["a/b"]));
         assert_eq!(join(&["a", "#x", "y"]), "a/#x/y");
+    }
+
+    #[test]
+    fn what_we_propose_is_known_by_its_form() {
+        let lane = Lane { from: RoomRef::new("a", "x"), to: RoomRef::new("b", "y") };
+        let (post, event) = (super::post_id(&lane, &"m".into()), super::delivery_id(&lane, &"post/m".into()));
+        assert_ne!(post, event);
+        for proposed in [post.to_string(), format!("{post}-1"), event.to_string()] {
+            assert!(super::is_proposed(&proposed.as_str().into()), "{proposed}");
+        }
+        for theirs in ["", "m1", "1700000000.000100", "own/aaaaaaaaaaaaaaaaaaaa", "aaaaaaaaaaaaaaaaaaaa-x"] {
+            assert!(!super::is_proposed(&theirs.into()), "{theirs}");
+        }
     }
 
     #[test]

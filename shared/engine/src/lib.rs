@@ -70,6 +70,7 @@ use accounts::Accounts;
 use api_keys::Proofs;
 use breaker::Breaker;
 use changes::Changes;
+use copies::ForeignIds;
 use crossings::Watchers;
 use files::Memory;
 use hosted::Followers;
@@ -123,6 +124,7 @@ struct Inner {
     breaker: Breaker,
     recent: Recent,
     slow: relay::Slow,
+    foreign_ids: ForeignIds,
     views: Views,
     followers: Followers,
     tenants: Tenants,
@@ -156,6 +158,7 @@ impl Engine {
                 accounts: Accounts::default(),
                 recent: Recent::default(),
                 slow: relay::Slow::default(),
+                foreign_ids: ForeignIds::default(),
                 views: Views::default(),
                 followers: Followers::default(),
                 tenants: Tenants::default(),

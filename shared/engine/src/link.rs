@@ -77,6 +77,8 @@ pub(crate) struct RoomView {
     pub(crate) room: Option<rows::Kept<Room>>,
     pub(crate) tubes: Vec<Tube>,
     pub(crate) lanes: BTreeMap<String, rows::Kept<LaneRow>>,
+    /// Whether what we post there gets ids that are not ours.
+    pub(crate) foreign_ids: bool,
 }
 
 impl RoomView {
@@ -429,6 +431,8 @@ impl RoomView {
         let key = Key { partition: partition.to_owned(), sort: sort.to_owned() };
         if key.sort == keys::SELF {
             self.room = Some(rows::decode(&key, row)?);
+        } else if key.sort == keys::FOREIGN_IDS {
+            self.foreign_ids = true;
         } else if key.sort.starts_with(keys::TUBE) {
             self.tubes.push(rows::decode::<Tube>(&key, row)?.value);
         } else if key.sort.starts_with(keys::LANE) {

@@ -172,23 +172,6 @@ impl Engine {
         let delivery = own_words(lane, event, body.clone(), self.inner.clock.now());
         self.enqueue(&delivery, commit).await
     }
-
-    /// Whether an event is our own post coming back.
-    async fn is_echo(&self, event: &Event, open: Option<&Open>) -> Result<bool, Unavailable> {
-        let Some(open) = open else { return Ok(false) };
-        let author = event.author.as_ref().map(|author| &author.key);
-        if author.is_some() && author == open.opened.account.identity.key.as_ref() {
-            return Ok(true);
-        }
-        let key = match &event.kind {
-            EventKind::Posted(message) if open.platform.about().capabilities.echo == Echo::ByKey => &message.key,
-            // A copy that was edited was edited by us; one that a moderator deleted stays where it was written.
-            EventKind::Edited(message) => &message.key,
-            EventKind::Deleted(key) => key,
-            _ => return Ok(false),
-        };
-        Ok(self.origin_of(&event.room, key).await?.is_some())
-    }
 }
 
 impl Run<'_> {
@@ -202,7 +185,7 @@ impl Run<'_> {
             self.flush().await?;
         }
         let open = engine.open(&event.room.account).await?;
-        if plan::hushed(&event) || engine.is_echo(&event, open.as_deref()).await? {
+        if plan::hushed(&event) || self.is_echo(&event, open.as_deref()).await? {
             return self.filter(&job);
         }
         if let Some(heard) = commands::heard(&event, open.as_deref()) {
@@ -255,6 +238,33 @@ impl Run<'_> {
                 self.append(&job, owed, false).await
             }
         }
+    }
+
+    /// Whether an event is our own post coming back.
+    async fn is_echo(&mut self, event: &Event, open: Option<&Open>) -> Result<bool, Unavailable> {
+        let Some(open) = open else { return Ok(false) };
+        let author = event.author.as_ref();
+        if author.is_some_and(|author| Some(&author.key) == open.opened.account.identity.key.as_ref()) {
+            return Ok(true);
+        }
+        let key = match &event.kind {
+            EventKind::Posted(message) => match open.platform.about().capabilities.echo {
+                Echo::Never => return Ok(false),
+                Echo::ByBots if author.is_some_and(|author| !author.bot) => return Ok(false),
+                // Where what we post there always kept the id that we proposed, no other can be one of ours.
+                Echo::ByKey
+                    if !keys::is_proposed(&message.key) && !self.around(&event.room).await?.view.foreign_ids =>
+                {
+                    return Ok(false);
+                }
+                Echo::ByKey | Echo::ByBots => &message.key,
+            },
+            // A copy that was edited was edited by us; one that a moderator deleted stays where it was written.
+            EventKind::Edited(message) => &message.key,
+            EventKind::Deleted(key) => key,
+            _ => return Ok(false),
+        };
+        Ok(self.engine.origin_of(&event.room, key).await?.is_some())
     }
 
     /// What is around the batch's room. Read once for messages that come together: a Tube that is removed stops at the
@@ -338,7 +348,7 @@ impl Run<'_> {
             Commit { done: vec![receipt], tally: vec![(Tally::Relayed, 1), (Tally::Owed, 1)], ..Commit::default() };
         match verdict {
             Verdict::Done(copy) => {
-                engine.well(&delivery.lane.to.account).await;
+                engine.accepted(&delivery, &copy).await?;
                 commit.writes = engine.note_copy(&delivery, &copy);
                 commit.tally.push((Tally::Delivered, 1));
             }
@@ -482,7 +492,10 @@ impl Engine {
                 _ => event.author.clone(),
             };
             owed.push(Delivery {
-                id: delivery_id(&lane, event.id.as_str()),
+                id: match &event.kind {
+                    EventKind::Posted(message) => keys::post_id(&lane, &message.key),
+                    _ => keys::delivery_id(&lane, &event.id),
+                },
                 lane,
                 origin: Origin { event: event.id.clone(), key: message_key(event), at: event.at },
                 shown: author.as_ref().map(|author| show::author(author, options, origin)).unwrap_or_default(),
@@ -535,15 +548,10 @@ fn message_key(event: &Event) -> Option<sameroom_model::MessageKey> {
     }
 }
 
-fn delivery_id(lane: &Lane, event: &str) -> sameroom_model::DeliveryId {
-    let (from, to) = (&lane.from, &lane.to);
-    keys::digest(&[from.account.as_str(), from.key.as_str(), to.account.as_str(), to.key.as_str(), event]).into()
-}
-
 /// A delivery that says something of our own.
 pub(crate) fn own_words(lane: Lane, event: EventId, body: Text, at: Timestamp) -> Delivery {
     Delivery {
-        id: delivery_id(&lane, event.as_str()),
+        id: keys::delivery_id(&lane, &event),
         origin: Origin { event, key: None, at },
         author: None,
         shown: String::new(),

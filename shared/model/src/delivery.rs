@@ -37,6 +37,14 @@ pub struct Delivery {
     pub copies: Vec<MessageKey>,
 }
 
+impl Delivery {
+    /// The id to propose for the message that one part makes, where the platform lets us: the engine finds a message's
+    /// copy by it without a note of its own.
+    pub fn part_id(&self, part: usize) -> String {
+        if part == 0 { self.id.to_string() } else { format!("{}-{part}", self.id) }
+    }
+}
+
 /// Where a delivery stems from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Origin {

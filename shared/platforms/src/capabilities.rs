@@ -88,8 +88,10 @@ pub enum Files {
 pub enum Echo {
     /// Not at all, or the platform's reader recognises and drops them by itself.
     Never,
-    /// As events whose message key is that of a copy we made: the engine looks each key up.
+    /// As events whose message key is that of a copy we made: the engine looks keys up, where that can be.
     ByKey,
+    /// Likewise, and their author is marked as a bot.
+    ByBots,
 }
 
 /// Whether the same delivery made twice has one effect.

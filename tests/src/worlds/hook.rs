@@ -34,6 +34,8 @@ use super::{Town, lines, stir, until};
 pub enum Mood {
     /// Takes it, 200.
     Well,
+    /// Takes it, and answers with an id of its own for the message: `own/` and the id that was proposed.
+    Naming,
     /// Takes it, after a while.
     Slow(Duration),
     /// Reads it and answers nothing until the room is released; then takes it.
@@ -459,7 +461,8 @@ async fn judge(shared: &Shared, cut: &watch::Sender<()>, headers: &HeaderMap, bo
         tokio::time::sleep(time).await;
     }
     let mood = attempt.mood;
-    attempt.taken = matches!(mood, Mood::Well | Mood::Slow(_) | Mood::Held | Mood::CutAfter);
+    attempt.taken = matches!(mood, Mood::Well | Mood::Naming | Mood::Slow(_) | Mood::Held | Mood::CutAfter);
+    let id = attempt.id.clone();
     {
         let mut ledger = shared.ledger.lock().unwrap();
         attempt.again = attempt.taken && !ledger.taken.insert(attempt.id.clone());
@@ -468,6 +471,7 @@ async fn judge(shared: &Shared, cut: &watch::Sender<()>, headers: &HeaderMap, bo
     stir(&shared.stirred);
     match mood {
         Mood::Well | Mood::Slow(_) | Mood::Held => plain(StatusCode::OK),
+        Mood::Naming => Response::new(Full::from(json!({ "id": format!("own/{id}") }).to_string())),
         Mood::Ailing => plain(StatusCode::SERVICE_UNAVAILABLE),
         Mood::Refusing => plain(StatusCode::BAD_REQUEST),
         Mood::Gone => plain(StatusCode::GONE),

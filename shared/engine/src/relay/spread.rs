@@ -133,7 +133,7 @@ impl Engine {
         }
         self.crossed(&delivery, job.accepted, &verdict).await;
         if let Verdict::Done(copy) = &verdict {
-            self.well(&delivery.lane.to.account).await;
+            self.accepted(&delivery, copy).await?;
             let (writes, tally) = (self.note_copy(&delivery, copy), vec![(Tally::Delivered, 1)]);
             self.commit_always(Commit { writes, tally, loose: true, ..Commit::default() }).await?;
         }

@@ -62,8 +62,8 @@ static ABOUT: About = About {
         author: AuthorShown::Native,
         files: Files::Upload { max: FILE_MAX },
         // The reader drops what it can tell. An installation's bot id is not among the app's settings, so the engine
-        // looks keys up as well.
-        echo: Echo::ByKey,
+        // looks keys up as well. Whatever we post is a bot's.
+        echo: Echo::ByBots,
         once: Once::AtLeast,
         rate: None,
     },

@@ -220,8 +220,8 @@ fn file(attachment: &Attachment) -> File<'_> {
 fn webhook_id(delivery: &Delivery, part: usize) -> String {
     let id = delivery.id.as_str();
     let fits = (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
-    let id = if fits { id.to_owned() } else { URL_SAFE_NO_PAD.encode(digest(&SHA256, id.as_bytes())) };
-    if part == 0 { id } else { format!("{id}-{part}") }
+    let id = delivery.part_id(part);
+    if fits { id } else { URL_SAFE_NO_PAD.encode(digest(&SHA256, id.as_bytes())) }
 }
 
 /// A name for a room that tells nothing of its key.
