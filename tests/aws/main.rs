@@ -26,6 +26,7 @@ macro_rules! stories {
                 let town = Town::on(stack.store.clone(), crate::stack::soon).await;
                 story(&town).await;
                 town.settled().await;
+                town.leaves().await;
             }
         }
     )*};

@@ -41,7 +41,11 @@ struct Taker(Ids, AtomicU64);
 impl Wire for Taker {
     async fn http(&self, account: &Account, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
         let n = self.1.fetch_add(1, Ordering::Relaxed);
-        let named = if self.0 == Ids::Theirs && !account.endpoint.ends_with("/0") { format!(r#"{{"id":"their-{n}"}}"#) } else { String::new() };
+        let named = if self.0 == Ids::Theirs && !account.endpoint.ends_with("/0") {
+            format!(r#"{{"id":"their-{n}"}}"#)
+        } else {
+            String::new()
+        };
         Ok(http::Response::new(named.into()))
     }
 

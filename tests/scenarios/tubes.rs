@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use sameroom_engine::{Changed, Flow, LinkError, Move, keys};
-use sameroom_model::{AuthorStyle, Direction, MadeBy, OwnerId, PortalOptions, RoomOptions, Tube, TubeState};
+use sameroom_model::{AuthorStyle, Direction, MadeBy, OwnerId, PortalOptions, RoomOptions, Tube, TubeId, TubeState};
 use sameroom_platforms::RoomDraft;
 use sameroom_tests::worlds::{Kind, Town};
 
@@ -16,6 +16,44 @@ fn eve() -> OwnerId {
 }
 
 stories! {
+    async fn whatever_is_done_around_rooms_at_once_they_know_their_leaves(town) {
+        let _hook = town.hook("hook").await;
+        let mut rooms = Vec::new();
+        for n in 0..5 {
+            rooms.push(town.room(&format!("hook {n}")).await);
+        }
+        // Every pair of rooms, over and over: connected, closed, moved, and one of them told to want something else.
+        let tasks: Vec<_> = (0..24_usize).map(|n| {
+            let (engine, rooms) = (town.engine.clone(), rooms.clone());
+            tokio::spawn(async move {
+                let [a, b] = [&rooms[n % 5], &rooms[(n + 1 + n / 5) % 5]];
+                let Ok(linked) = engine.connect([&operator(), &operator()], [a, b], MadeBy::Operator).await else { return };
+                match n % 4 {
+                    0 => drop(engine.remove_tube(&operator(), &linked.tube.id).await.unwrap()),
+                    1 => {
+                        let what = Move { from: a, to: &rooms[(n + 3) % 5], portals: false };
+                        drop(engine.move_side(&operator(), &linked.tube.id, &what, None).await);
+                    }
+                    2 => {
+                        let options = RoomOptions { team: n % 8 == 2, ..RoomOptions::default() };
+                        engine.set_options(a, options).await.unwrap().unwrap();
+                    }
+                    _ => {}
+                }
+            })
+        }).collect();
+        for task in tasks {
+            task.await.unwrap();
+        }
+        town.settled().await;
+        town.leaves().await;
+        // Down to two rooms and one Tube, where each is the other's leaf.
+        for tube in engine_tubes(town).await {
+            town.engine.remove_tube(&operator(), &tube).await.unwrap();
+        }
+        town.tube("hook 0", "hook 1").await;
+    }
+
     async fn each_owner_sees_of_the_other_side_the_room_and_nothing_else(town) {
         let (_ours, _theirs) = (town.hook("ours").await, town.hook_of("eve", "theirs").await);
         let tube = town.tube_of(["operator", "eve"], "ours a", "theirs b").await;
@@ -270,4 +308,8 @@ async fn a_thousand_tubes_are_listed_at_once() {
     assert_eq!(ids, page.items.into_iter().map(|tube| tube.id).collect::<Vec<_>>());
     let map = town.engine.network_map(&operator()).await.unwrap();
     assert_eq!((map.rooms.len(), map.tubes.len(), map.more), (rooms.len(), 1000, false));
+}
+
+async fn engine_tubes(town: &Town) -> Vec<TubeId> {
+    town.engine.tubes(&operator()).await.unwrap().into_iter().map(|tube| tube.id).collect()
 }

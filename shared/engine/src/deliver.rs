@@ -127,7 +127,7 @@ impl Engine {
     pub async fn lanes(&self, from: &RoomRef) -> Result<Vec<(RoomRef, u64, Option<String>)>, Unavailable> {
         let view = self.view(from).await?;
         let mut targets = vec![from.clone()];
-        targets.extend(self.walk(from, &view).await?.into_iter().map(|(to, _)| to));
+        targets.extend(self.reach(from, &view).await?.into_iter().map(|(to, _)| to));
         Ok(targets
             .into_iter()
             .filter_map(|to| {

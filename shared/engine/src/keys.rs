@@ -23,6 +23,8 @@ pub(crate) const ACCOUNT: &str = "account/";
 pub(crate) const LISTING: &str = "listing/";
 /// Sort keys of the people that an account knows begin so.
 pub(crate) const WHO_USER: &str = "who/user/";
+/// Sort keys of the leaves next to a room begin so.
+pub(crate) const LEAF: &str = "leaf/";
 /// The sort key of what [`room_ids`] says.
 pub(crate) const FOREIGN_IDS: &str = "ids";
 /// How long a [`digest`] is.
@@ -227,6 +229,16 @@ pub(crate) fn tube(id: &TubeId) -> Key {
 /// Where it is noted what a message is a copy of, and by the id of the delivery that made it, what the copy is.
 pub(crate) fn copy(room: &RoomRef, key_there: &str) -> Key {
     key(join(&["copy", room.account.as_str(), room.key.as_str(), key_there]), SELF)
+}
+
+/// What [`room_leaf`]s are derived from.
+pub(crate) fn room_ends(room: &RoomRef) -> Key {
+    key(room_partition(room), "ends")
+}
+
+/// Where a room keeps that another has no Tube but the one between them.
+pub(crate) fn room_leaf(room: &RoomRef, leaf: &RoomRef) -> Key {
+    key(room_partition(room), join(&["leaf", leaf.account.as_str(), leaf.key.as_str()]))
 }
 
 /// Where it is kept that messages which we post in a room get ids that are not ours.

@@ -27,6 +27,7 @@ mod joining;
 pub mod keys;
 mod lane;
 mod lead;
+mod leaves;
 mod link;
 mod listing;
 mod map;

@@ -12,6 +12,7 @@ use sameroom_platforms::{Joined, RoomDraft};
 
 use crate::changes::ChangeKind;
 use crate::lane::LaneRow;
+use crate::leaves::{Leaf, Turn};
 use crate::owners::version;
 use crate::ports::{Commit, CommitError, Key, Row, Unavailable, When};
 use crate::rooms::RoomsError;
@@ -79,6 +80,8 @@ pub(crate) struct RoomView {
     pub(crate) lanes: BTreeMap<String, rows::Kept<LaneRow>>,
     /// Whether what we post there gets ids that are not ours.
     pub(crate) foreign_ids: bool,
+    /// The rooms next to it that have no other Tube, and their options.
+    pub(crate) leaves: HashMap<RoomRef, RoomOptions>,
 }
 
 impl RoomView {
@@ -106,7 +109,7 @@ impl Engine {
                 listen: kept.as_ref().is_some_and(|kept| kept.value.listen),
                 unknown: kept.as_ref().map(|kept| kept.value.unknown.clone()).unwrap_or_default(),
             };
-            if self.save_room(&room, rows::unchanged(kept.as_ref())).await? {
+            if self.save_room(&room, kept.as_ref().map(|kept| &kept.value), rows::unchanged(kept.as_ref())).await? {
                 self.room_changed(kept.map(|kept| kept.value).as_ref(), &room).await?;
                 return Ok(room);
             }
@@ -260,7 +263,18 @@ impl Engine {
         from: &RoomRef,
         view: &RoomView,
     ) -> Result<Vec<(RoomRef, Arc<RoomView>)>, Unavailable> {
-        self.search(from, view, None, |state| state == TubeState::Open).await
+        let found = self.search(from, view, Look::Whole, |state| state == TubeState::Open).await?;
+        Ok(found.into_iter().filter_map(|(room, found)| Some((room, found.view()?))).collect())
+    }
+
+    /// Likewise; gives no more than what a message has to know of the rooms.
+    pub(crate) async fn reach(
+        &self,
+        from: &RoomRef,
+        view: &RoomView,
+    ) -> Result<Vec<(RoomRef, RoomOptions)>, Unavailable> {
+        let found = self.search(from, view, Look::Options, |state| state == TubeState::Open).await?;
+        Ok(found.into_iter().map(|(room, found)| (room, found.options())).collect())
     }
 
     /// Whether messages may go along a lane as things stand: Tubes may have been removed or paused since they were
@@ -270,51 +284,56 @@ impl Engine {
             return Ok(Way::Open);
         }
         let view = self.view(&lane.from).await?;
-        let leads = |found: &[(RoomRef, Arc<RoomView>)]| found.last().is_some_and(|(room, _)| *room == lane.to);
-        if leads(&self.search(&lane.from, &view, Some(&lane.to), |state| state == TubeState::Open).await?) {
+        let leads = |found: &[(RoomRef, Found)]| found.last().is_some_and(|(room, _)| *room == lane.to);
+        let look = Look::Until(&lane.to);
+        if leads(&self.search(&lane.from, &view, look, |state| state == TubeState::Open).await?) {
             return Ok(Way::Open);
         }
-        let paused = leads(&self.search(&lane.from, &view, Some(&lane.to), |_| true).await?);
+        let paused = leads(&self.search(&lane.from, &view, look, |_| true).await?);
         Ok(if paused { Way::Paused } else { Way::Gone })
     }
 
-    /// Walks over the Tubes whose state `open` takes, until `wanted` is reached, if anything.
+    /// Walks over the Tubes whose state `open` takes.
     async fn search(
         &self,
         from: &RoomRef,
         view: &RoomView,
-        wanted: Option<&RoomRef>,
+        look: Look<'_>,
         open: fn(TubeState) -> bool,
-    ) -> Result<Vec<(RoomRef, Arc<RoomView>)>, Unavailable> {
+    ) -> Result<Vec<(RoomRef, Found)>, Unavailable> {
         let mut visited: HashSet<RoomRef> = HashSet::from([from.clone()]);
-        let mut reached: Vec<(RoomRef, Arc<RoomView>)> = Vec::new();
-        let mut queue: VecDeque<RoomRef> = neighbours(from, view, open, &mut visited).into();
-        // What lies as far away as the next is read at once, where reading takes time.
-        let mut read: HashMap<RoomRef, Arc<RoomView>> = HashMap::new();
-        while let Some(at) = next(&mut queue, wanted) {
+        let mut reached: Vec<(RoomRef, Found)> = Vec::new();
+        // What is known without having been read, and what was read ahead.
+        let mut known: HashMap<RoomRef, Found> = HashMap::new();
+        let mut queue: VecDeque<RoomRef> = VecDeque::new();
+        look.on(from, view, open, &mut visited, &mut queue, &mut known);
+        while let Some(at) = look.next(&mut queue) {
             if reached.len() >= self.inner.config.rooms_max {
                 tracing::warn!(account = %from.account, "the network has more rooms than are reached at most");
                 break;
             }
-            let view = match read.remove(&at) {
-                Some(view) => view,
-                None if queue.is_empty() || wanted == Some(&at) => self.view(&at).await?,
+            let found = match known.remove(&at) {
+                Some(found) => found,
+                None if queue.is_empty() || look.wants(&at) => Found::Read(self.view(&at).await?),
                 None => {
-                    let first = queue.iter().take(AT_ONCE - 1).filter(|room| !read.contains_key(room));
+                    // What lies as far away as the next is read at once, where reading takes time.
+                    let first = queue.iter().take(AT_ONCE - 1).filter(|room| !known.contains_key(room));
                     let rooms: Vec<RoomRef> = std::iter::once(&at).chain(first).cloned().collect();
                     let views = try_join_all(rooms.iter().map(|room| self.view(room))).await?;
-                    read.extend(rooms.into_iter().zip(views));
-                    match read.remove(&at) {
-                        Some(view) => view,
+                    known.extend(rooms.into_iter().zip(views.into_iter().map(Found::Read)));
+                    match known.remove(&at) {
+                        Some(found) => found,
                         None => continue,
                     }
                 }
             };
-            if view.options().direction.lets_in() {
-                queue.extend(neighbours(&at, &view, open, &mut visited));
-                let found = wanted == Some(&at);
-                reached.push((at, view));
-                if found {
+            if found.options().direction.lets_in() {
+                if let Found::Read(view) = &found {
+                    look.on(&at, view, open, &mut visited, &mut queue, &mut known);
+                }
+                let last = look.wants(&at);
+                reached.push((at, found));
+                if last {
                     break;
                 }
             }
@@ -333,7 +352,7 @@ impl Engine {
             };
             let before = kept.value.clone();
             change(&mut kept.value);
-            if self.save_room(&kept.value, When::Version(kept.version)).await? {
+            if self.save_room(&kept.value, Some(&before), When::Version(kept.version)).await? {
                 self.room_changed(Some(&before), &kept.value).await?;
                 return Ok(Some(kept.value));
             }
@@ -354,12 +373,18 @@ impl Engine {
         Ok(())
     }
 
-    pub(crate) async fn save_room(&self, room: &Room, when: When) -> Result<bool, Unavailable> {
+    /// Writes a room that was so before. `false`: something changed in between.
+    pub(crate) async fn save_room(&self, room: &Room, before: Option<&Room>, when: When) -> Result<bool, Unavailable> {
         let writes = vec![
             rows::put(keys::room(&room.at), room, None, when),
             rows::put(keys::account_room(&room.at), &room.at, None, When::Always),
         ];
-        match self.inner.store.commit(Commit { writes, ..Commit::default() }).await {
+        let mut commit = Commit { writes, ..Commit::default() };
+        if before.is_some_and(|before| before.options != room.options) {
+            let options = Some(room.options);
+            self.turn(&room.at, Turn { options, ..Turn::default() }, &mut commit).await?;
+        }
+        match self.inner.store.commit(commit).await {
             Ok(_) => {
                 self.changed();
                 Ok(true)
@@ -419,6 +444,7 @@ impl Engine {
         let line = Line { tube, labels: rooms.map(Label::of) };
         commit.writes.extend(line.put(When::Absent));
         for (here, there) in [(rooms[0], rooms[1]), (rooms[1], rooms[0])] {
+            self.turn(&here.at, Turn { come: Some(&there.at), ..Turn::default() }, commit).await?;
             let words = format!("This room is now connected to {} on {}.", there.name, there.site);
             self.notice(&here.at, &Text::plain(&words), commit).await?;
         }
@@ -433,6 +459,9 @@ impl RoomView {
             self.room = Some(rows::decode(&key, row)?);
         } else if key.sort == keys::FOREIGN_IDS {
             self.foreign_ids = true;
+        } else if key.sort.starts_with(keys::LEAF) {
+            let leaf = rows::decode::<Leaf>(&key, row)?.value;
+            self.leaves.insert(leaf.room, leaf.options);
         } else if key.sort.starts_with(keys::TUBE) {
             self.tubes.push(rows::decode::<Tube>(&key, row)?.value);
         } else if key.sort.starts_with(keys::LANE) {
@@ -445,12 +474,72 @@ impl RoomView {
     }
 }
 
-/// The room to look at next: the one that is sought, if it is near.
-fn next(queue: &mut VecDeque<RoomRef>, wanted: Option<&RoomRef>) -> Option<RoomRef> {
-    let near = wanted.and_then(|wanted| queue.iter().position(|room| room == wanted));
-    match near {
-        Some(near) => queue.remove(near),
-        None => queue.pop_front(),
+/// What a walk is for.
+#[derive(Clone, Copy)]
+enum Look<'a> {
+    /// All that is known of the rooms.
+    Whole,
+    /// No more than their options: a leaf's need not be read.
+    Options,
+    /// Whether this room is reached.
+    Until(&'a RoomRef),
+}
+
+/// A room that a walk came to.
+enum Found {
+    /// It was read.
+    Read(Arc<RoomView>),
+    /// A leaf.
+    Leaf(RoomOptions),
+}
+
+impl Found {
+    fn options(&self) -> RoomOptions {
+        match self {
+            Self::Read(view) => view.options(),
+            Self::Leaf(options) => *options,
+        }
+    }
+
+    fn view(self) -> Option<Arc<RoomView>> {
+        match self {
+            Self::Read(view) => Some(view),
+            Self::Leaf(_) => None,
+        }
+    }
+}
+
+impl Look<'_> {
+    fn wants(self, room: &RoomRef) -> bool {
+        matches!(self, Self::Until(wanted) if wanted == room)
+    }
+
+    /// The room to look at next: the one that is sought, if it is near.
+    fn next(self, queue: &mut VecDeque<RoomRef>) -> Option<RoomRef> {
+        match queue.iter().position(|room| self.wants(room)) {
+            Some(near) => queue.remove(near),
+            None => queue.pop_front(),
+        }
+    }
+
+    /// Goes on from a room.
+    fn on(
+        self,
+        at: &RoomRef,
+        view: &RoomView,
+        open: fn(TubeState) -> bool,
+        visited: &mut HashSet<RoomRef>,
+        queue: &mut VecDeque<RoomRef>,
+        known: &mut HashMap<RoomRef, Found>,
+    ) {
+        for room in neighbours(at, view, open, visited) {
+            if let Some(options) = view.leaves.get(&room)
+                && !matches!(self, Self::Whole)
+            {
+                known.insert(room.clone(), Found::Leaf(*options));
+            }
+            queue.push_back(room);
+        }
     }
 }
 

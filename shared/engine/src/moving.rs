@@ -4,6 +4,7 @@
 use sameroom_model::{OwnerId, Portal, Room, RoomRef, Text, Tube, TubeId};
 
 use crate::changes::ChangeKind;
+use crate::leaves::Turn;
 use crate::link::{LinkError, tube_id};
 use crate::owners::version;
 use crate::page::{Changed, as_expected};
@@ -66,9 +67,18 @@ impl Engine {
             commit.writes.extend(new.put(When::Absent));
             let mut changes = tube_rows::news(&old.tube, ChangeKind::TubeRemoved);
             changes.extend(tube_rows::news(&new.tube, ChangeKind::TubeMade));
+            let mut options = None;
             if let Some(from) = self.room(what.from).await? {
+                options = Some(from.options);
                 let room = Room { options: from.options, ..to.value.clone() };
                 commit.writes.push(rows::put(keys::room(what.to), &room, None, When::Version(to.version)));
+            }
+            for (room, turn) in [
+                (what.from, Turn { gone: Some(other), ..Turn::default() }),
+                (what.to, Turn { come: Some(other), options, ..Turn::default() }),
+                (other, Turn { gone: Some(what.from), come: Some(what.to), options: None }),
+            ] {
+                self.turn(room, turn, &mut commit).await?;
             }
             if let Some((key, mut guest)) = self.guest_of(&old.tube).await? {
                 let theirs = &new.labels[1];

@@ -13,8 +13,8 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use futures_util::stream::{FuturesOrdered, StreamExt};
 use sameroom_model::{
-    Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomRef, SignedDuration,
-    Text, Timestamp,
+    Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomOptions, RoomRef,
+    SignedDuration, Text, Timestamp,
 };
 use sameroom_platforms::Echo;
 use sameroom_text::names::excerpt;
@@ -63,7 +63,7 @@ struct Run<'a> {
 struct Around {
     read: Timestamp,
     view: Arc<RoomView>,
-    reached: Vec<(RoomRef, Arc<RoomView>)>,
+    reached: Vec<(RoomRef, RoomOptions)>,
 }
 
 /// A direct delivery that is with a held connection.
@@ -277,7 +277,7 @@ impl Run<'_> {
             return Ok(known.clone());
         }
         let view = self.engine.view(room).await?;
-        let reached = if view.tubes.is_empty() { Vec::new() } else { self.engine.walk(room, &view).await? };
+        let reached = if view.tubes.is_empty() { Vec::new() } else { self.engine.reach(room, &view).await? };
         Ok(self.around.insert(Arc::new(Around { read: now, view, reached })).clone())
     }
 
@@ -480,9 +480,8 @@ impl Engine {
         // Those who answer a copy elsewhere answer it here, too.
         let here = origin.map(|room| room.options).unwrap_or_default();
         let mut quoted = from.is_some_and(|open| plan::quotes(&open.platform.about().capabilities, here));
-        for (to, target) in around.reached.iter().cloned() {
+        for (to, options) in around.reached.iter().cloned() {
             let Some(open) = self.open(&to.account).await? else { continue };
-            let options = target.options();
             let capabilities = &open.platform.about().capabilities;
             let Some(action) = plan::action(event, origin, capabilities, options) else { continue };
             quoted |= plan::quotes(capabilities, options);

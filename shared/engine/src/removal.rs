@@ -192,7 +192,13 @@ impl Engine {
     /// by which it is found goes last, so that what was interrupted is found again.
     async fn delete_room(&self, room: &RoomRef) -> Result<(), Unavailable> {
         self.delete_rows(&keys::hosted_partition(room), |_| true).await?;
-        let rows = [keys::room(room), keys::room_seen(room), keys::room_closed(room), keys::account_room(room)];
+        let rows = [
+            keys::room(room),
+            keys::room_seen(room),
+            keys::room_closed(room),
+            keys::room_ends(room),
+            keys::account_room(room),
+        ];
         let writes = rows.into_iter().map(|key| Write::Delete { key, when: When::Always }).collect();
         self.commit_always(Commit { writes, ..Commit::default() }).await
     }

@@ -7,6 +7,7 @@ use sameroom_model::{
 
 use crate::changes::ChangeKind;
 use crate::joining::GuestRow;
+use crate::leaves::Turn;
 use crate::owners::version;
 use crate::page::{Changed, Page, as_expected, read};
 use crate::ports::{Commit, CommitError, Unavailable, When};
@@ -257,6 +258,10 @@ impl Engine {
             let id = GuestRow::news(tube, &guest.value.guest.id);
             commit.writes.push(rows::put(key, &guest.value, None, When::Version(guest.version)));
             changes.push((&tube.ends[0].owner, ChangeKind::GuestChanged, id));
+        }
+        for end in &tube.ends {
+            let gone = tube.across(&end.room).map(|(there, _)| &there.room);
+            self.turn(&end.room, Turn { gone, ..Turn::default() }, &mut commit).await?;
         }
         self.tell_both(&line, "is closed", &mut commit).await?;
         let news = self.note(&mut commit, &changes).await?;

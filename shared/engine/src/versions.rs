@@ -41,7 +41,7 @@ impl Engine {
             if kept.value == before {
                 return Ok(Changed::Done((before, kept.version)));
             }
-            if self.save_room(&kept.value, When::Version(kept.version)).await? {
+            if self.save_room(&kept.value, Some(&before), When::Version(kept.version)).await? {
                 self.room_changed(Some(&before), &kept.value).await?;
                 return Ok(Changed::Done((kept.value, kept.version + 1)));
             }

@@ -1,17 +1,19 @@
 //! A town: an engine on a store, at work, and served on loopback. Rooms are named by world and room, as in
 //! `"hook general"` and `"irc #ops"`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sameroom_embedded::{KeyFile, Memory, Sqlite, SqliteOptions, SystemClock, TestClock};
+use sameroom_engine::keys::join;
 use sameroom_engine::ports::{Census, Clock, Store};
 use sameroom_engine::{Config, Engine, Failed, Pump};
 use sameroom_model::{AccountId, MadeBy, OwnerId, Room, RoomOptions, RoomRef, Tube, TubeState};
 use sameroom_platforms::{Draft, RoomDraft};
 use sameroom_wire::{Dialer, Guard, HttpClient, Limits, LiveWire, Registry};
+use serde_json::Value;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
@@ -307,6 +309,37 @@ impl Town {
     /// The law of conservation holds, and has held after every commit.
     pub async fn law(&self) {
         self.store.law().await;
+        self.leaves().await;
+    }
+
+    /// Rooms know which rooms next to them have no other Tube, and what these want. Read from the rows themselves.
+    pub async fn leaves(&self) {
+        let accounts: BTreeSet<AccountId> =
+            self.worlds.lock().unwrap().values().map(|world| world.account.clone()).collect();
+        let (mut rooms, mut told) = (BTreeMap::new(), BTreeMap::new());
+        for account in &accounts {
+            for room in self.engine.rooms(account).await.unwrap() {
+                let partition = join(&["room", room.at.account.as_str(), room.at.key.as_str()]);
+                let mut next = Vec::new();
+                for (sort, row) in self.engine.store().query(&partition, "", None, 1000).await.unwrap() {
+                    let body: Value = serde_json::from_slice(&row.body).unwrap();
+                    if sort.starts_with("tube/") {
+                        let tube: Tube = serde_json::from_value(body).unwrap();
+                        next.push(tube.across(&room.at).unwrap().0.room.clone());
+                    } else if sort.starts_with("leaf/") {
+                        let leaf: RoomRef = serde_json::from_value(body["room"].clone()).unwrap();
+                        told.insert((room.at.clone(), leaf), body["options"].clone());
+                    }
+                }
+                rooms.insert(room.at.clone(), (next, serde_json::to_value(room.options).unwrap()));
+            }
+        }
+        let is = |(leaf, (next, options)): (&RoomRef, &(Vec<RoomRef>, Value))| match next.as_slice() {
+            // A room of an account that is not one of this town's is not looked at.
+            [one] if accounts.contains(&one.account) => Some(((one.clone(), leaf.clone()), options.clone())),
+            _ => None,
+        };
+        assert_eq!(told, rooms.iter().filter_map(is).collect(), "leaves are known for what they are");
     }
 }
 
