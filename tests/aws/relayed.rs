@@ -2,8 +2,8 @@
 //! AWS bills, and what that is in dollars by the prices of `infra/prices.json`. A budget that is passed fails; one that
 //! is missed by far is to be lowered, so that it goes on telling what things cost.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -27,22 +27,35 @@ use tokio::time::Instant;
 use crate::stack::Stack;
 
 /// Whose ids messages have in the targets.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Ids {
     /// Those that we propose.
+    #[default]
     Ours,
     /// The target's.
     Theirs,
 }
 
-/// A target that takes everything at once.
-struct Taker(Ids, AtomicU64);
+/// A target that takes everything, after a while.
+#[derive(Default)]
+struct Taker {
+    ids: Ids,
+    /// Milliseconds.
+    slow: AtomicU64,
+    took: Mutex<Vec<String>>,
+}
 
 #[async_trait]
 impl Wire for Taker {
-    async fn http(&self, account: &Account, _: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
-        let n = self.1.fetch_add(1, Ordering::Relaxed);
-        let named = if self.0 == Ids::Theirs && !account.endpoint.ends_with("/0") {
+    async fn http(&self, account: &Account, request: http::Request<Bytes>) -> Result<http::Response<Bytes>, NoAnswer> {
+        tokio::time::sleep(Duration::from_millis(self.slow.load(Ordering::Relaxed))).await;
+        let body: Value = serde_json::from_slice(request.body()).unwrap();
+        let n = {
+            let mut took = self.took.lock().unwrap();
+            took.push(body["message"]["text"].as_str().unwrap().to_owned());
+            took.len()
+        };
+        let named = if self.ids == Ids::Theirs && !account.endpoint.ends_with("/0") {
             format!(r#"{{"id":"their-{n}"}}"#)
         } else {
             String::new()
@@ -136,6 +149,7 @@ impl Stack {
 struct Site {
     stack: Stack,
     engine: Engine,
+    taker: Arc<Taker>,
     source: RoomRef,
     targets: usize,
     prices: Value,
@@ -149,8 +163,8 @@ impl Site {
         let stack = Stack::new().await;
         let clock = Arc::new(Still(SystemClock.now()));
         let config = Config { apart: true, ..Config::default() };
-        let engine =
-            Engine::new(stack.store.clone(), Arc::new(Taker(ids, AtomicU64::new(0))), Arc::new(Clear), clock, config);
+        let taker = Arc::new(Taker { ids, ..Taker::default() });
+        let engine = Engine::new(stack.store.clone(), taker.clone(), Arc::new(Clear), clock, config);
         let operator = OwnerId::from("operator");
         let mut rooms = Vec::new();
         for n in 0..=targets {
@@ -172,7 +186,7 @@ impl Site {
             made.unwrap();
         }
         let prices = serde_json::from_str(include_str!("../../infra/prices.json")).unwrap();
-        let mut site = Self { stack, engine, source: rooms.swap_remove(0), targets, prices, said: 0, vain: 0.0 };
+        let mut site = Self { stack, engine, taker, source: rooms.swap_remove(0), targets, prices, said: 0, vain: 0.0 };
         // Notices are said and accounts opened before anything is counted.
         site.works().await;
         site.says(2).await;
@@ -297,4 +311,27 @@ async fn ten_messages_to_three_rooms() {
 #[tokio::test]
 async fn one_message_to_fifty_rooms() {
     keeps(Ids::Ours, 50, 1, 65.0, 35.55).await;
+}
+
+/// A part of a batch is done when the function's time is over. The rest comes again at once, in order.
+#[tokio::test]
+async fn f24_a_batch_that_runs_out_of_time_goes_on_in_the_next() {
+    let mut site = Site::new(Ids::Ours, 1).await;
+    let before = site.taker.took.lock().unwrap().len();
+    site.taker.slow.store(300, Ordering::Relaxed);
+    site.says(10).await;
+    let url = site.stack.settings.events.clone();
+    let records = site.stack.polls(&url, 60).await;
+    assert_eq!(records.len(), 10);
+    let deadline = Instant::now() + Duration::from_secs(1);
+    let failed = work(&site.engine, &site.stack.store, QueueName::Events, records.clone(), deadline).await;
+    assert!((1..10).contains(&failed.len()), "{} of 10 come again", failed.len());
+    let (done, left) = records.split_at(10 - failed.len());
+    assert_eq!(failed, left.iter().map(|record| record.message_id.clone()).collect::<Vec<_>>());
+    site.stack.deletes(&url, done).await;
+    site.taker.slow.store(0, Ordering::Relaxed);
+    site.works().await;
+    let took = site.taker.took.lock().unwrap()[before..].to_vec();
+    let said: Vec<_> = (site.said - 9..=site.said).map(|n| format!("The build {n} is")).collect();
+    assert!(took.len() == 10 && took.iter().zip(&said).all(|(took, said)| took.starts_with(said)), "{took:?}");
 }

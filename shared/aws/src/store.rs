@@ -66,6 +66,12 @@ impl AwsStore {
         self.queues.forget(message_ids)
     }
 
+    /// Ends the leases of those of Lambda's messages that are not settled, as if their function had died: they come again
+    /// at once, in doubt, and are still told of by [`AwsStore::unsettled`].
+    pub async fn hand_back(&self, message_ids: &[String]) -> Result<(), Unavailable> {
+        self.queues.hand_back(message_ids).await
+    }
+
     /// Stops receiving, gives back what was received and not leased, and writes metrics; takes up to 25 s, since receives
     /// under way are waited for. What is leased can be settled as before.
     pub async fn close(&self) {

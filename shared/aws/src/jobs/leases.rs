@@ -92,6 +92,12 @@ impl Leases {
         message_ids.iter().filter(|id| !self.done.remove(*id)).cloned().collect()
     }
 
+    /// The leases of those of Lambda's messages that are not settled.
+    pub(crate) fn lambdas(&self, message_ids: &[String]) -> impl Iterator<Item = Receipt> {
+        let theirs = self.open.iter().filter(|(_, lease)| lease.by == By::Lambda);
+        theirs.filter(|(_, lease)| message_ids.contains(&lease.message.id)).map(|(receipt, _)| Receipt(*receipt))
+    }
+
     /// Those of a queue's messages that this process received, with their receipts.
     pub(crate) fn mine(&self, queue: QueueName) -> impl Iterator<Item = (Receipt, &Message)> {
         let mine = self.open.iter().filter(move |(_, lease)| lease.queue == queue && lease.by == By::Worker);

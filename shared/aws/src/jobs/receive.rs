@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use aws_sdk_sqs::types::MessageSystemAttributeName as Attribute;
 use futures_util::future::join_all;
-use sameroom_engine::ports::{Again, Batch, QueueName, Unavailable};
+use sameroom_engine::ports::{Again, Batch, QueueName, Receipt, Unavailable};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -89,12 +89,14 @@ impl Queues {
 
     /// Ends all leases of a queue, as if this process had died: their jobs come again, in doubt.
     pub(crate) async fn release(&self, queue: QueueName) -> Result<(), Unavailable> {
-        let again: Vec<Again> = {
-            let state = self.state();
-            let lost = |(receipt, _)| Again { receipt, after: Duration::ZERO, counts: true, maybe: true };
-            state.leases.mine(queue).map(lost).collect()
-        };
+        let again: Vec<Again> = self.state().leases.mine(queue).map(|(receipt, _)| lost(receipt)).collect();
         self.put_back_ready(queue).await;
+        self.settle(&[], &again).await
+    }
+
+    /// Likewise the leases of those of Lambda's messages that are not settled.
+    pub(crate) async fn hand_back(&self, message_ids: &[String]) -> Result<(), Unavailable> {
+        let again: Vec<Again> = self.state().leases.lambdas(message_ids).map(lost).collect();
         self.settle(&[], &again).await
     }
 
@@ -305,4 +307,9 @@ async fn prolong_all(queues: &Weak<Queues>, queue: QueueName) {
             tracing::warn!(error = %e, "leases could not be prolonged");
         }
     }
+}
+
+/// What becomes of a job whose worker died.
+fn lost(receipt: Receipt) -> Again {
+    Again { receipt, after: Duration::ZERO, counts: true, maybe: true }
 }
