@@ -48,6 +48,8 @@ pub(super) struct Channel {
     pub(super) fill: Option<Fill>,
     kicked: Option<Timestamp>,
     refused: u32,
+    /// When we last knocked.
+    knocked: Option<Timestamp>,
     /// What was last told of it.
     told_closed: Option<String>,
 }
@@ -95,6 +97,7 @@ impl Channel {
             fill: None,
             kicked: None,
             refused: 0,
+            knocked: None,
             told_closed: None,
         }
     }

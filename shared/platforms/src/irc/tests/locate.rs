@@ -60,6 +60,8 @@ fn what_does_not_do_is_named_with_its_cure() {
         ("irc://9lives@irc.test/#a", "can't be a nick"),
         ("irc://irc.test/#a?colour=red", "those are key, sasl"),
         ("irc://irc.test/#a?sasl=scram", "sasl=plain or sasl=external"),
+        ("irc://irc.test/#a?sasl=scram-sha-256", "`sasl=scram-sha-256` needs a password"),
+        ("ircs://irc.test/#a?pin=sha256:0a", "give pin=sha256:HEX"),
         ("irc://irc.test/#a?sasl=plain", "needs a password"),
         ("irc://irc.test/#a?sasl=external", "needs ircs://"),
         ("irc://irc.test/#a?rate=-1", "`rate`"),

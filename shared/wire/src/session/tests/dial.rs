@@ -61,14 +61,18 @@ async fn connects(host: &str, port: u16, tls: Tls) -> Result<(), String> {
 async fn f56_a_connection_by_tls_trusts_its_own_ca_and_no_other_name() {
     let ca = TestCa::new();
     let port = secured(ca.server("irc.example", false)).await;
-    let own = Tls { ca: Some(ca.pem()), client: None };
+    let own = Tls { ca: Some(ca.pem()), ..Tls::default() };
     assert_eq!(connects("irc.example", port, own.clone()).await, Ok(()));
     assert_eq!(connects("irc.example.", port, own.clone()).await, Ok(()));
     for (host, tls, expected) in [
         ("other.example", own, "its certificate is for another name"),
         ("irc.example", Tls::default(), "its certificate is from an issuer that is not trusted here"),
-        ("irc.example", Tls { ca: Some(TestCa::new().pem()), client: None }, "from an issuer that is not trusted here"),
-        ("irc.example", Tls { ca: Some("no pem".into()), client: None }, "there is no PEM certificate"),
+        (
+            "irc.example",
+            Tls { ca: Some(TestCa::new().pem()), ..Tls::default() },
+            "from an issuer that is not trusted here",
+        ),
+        ("irc.example", Tls { ca: Some("no pem".into()), ..Tls::default() }, "there is no PEM certificate"),
     ] {
         let why = connects(host, port, tls).await.unwrap_err();
         assert!(why.contains(expected), "{why}");
@@ -79,7 +83,7 @@ async fn f56_a_connection_by_tls_trusts_its_own_ca_and_no_other_name() {
 async fn a_connection_by_tls_proves_who_we_are_where_asked() {
     let ca = TestCa::new();
     let port = secured(ca.server("irc.example", true)).await;
-    let with = |client| Tls { ca: Some(ca.pem()), client };
+    let with = |client| Tls { ca: Some(ca.pem()), client, ..Tls::default() };
     assert_eq!(connects("irc.example", port, with(Some(ca.leaf("bot")))).await, Ok(()));
     let why = connects("irc.example", port, with(None)).await.unwrap_err();
     assert!(why.contains("CertificateRequired"), "{why}");
