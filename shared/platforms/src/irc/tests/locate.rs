@@ -49,6 +49,24 @@ fn parameters_before_and_behind_the_hash() {
 }
 
 #[test]
+fn pins_as_tools_print_them() {
+    let hex = "0aff".repeat(16);
+    let colons = vec!["0A:FF"; 16].join(":");
+    for url in [format!("ircs://h/#c?pin=sha256:{hex}"), format!("ircs://h/c?pin=SHA256:{colons}")] {
+        assert_eq!(locate(&url).unwrap().account.settings["pin"], format!("sha256:{hex}"));
+    }
+    assert_eq!(locate("ircs://h/#c").unwrap().account.settings.get("pin"), None);
+    let scram = locate("ircs://h/#c?sasl=SCRAM-SHA-256&password=env:PW").unwrap();
+    assert_eq!(scram.account.settings["sasl"], "scram-sha-256");
+    for (more, part) in
+        [("irc://h/#c?", "begin the URL with ircs://"), ("ircs://h/#c?ca=file:x&", "give `ca` or `pin`")]
+    {
+        let why = locate(&format!("{more}pin=sha256:{hex}")).unwrap_err();
+        assert!(why.contains(part), "{why}");
+    }
+}
+
+#[test]
 fn what_does_not_do_is_named_with_its_cure() {
     for (url, part) in [
         ("irc://irc.test", "names no channel"),
