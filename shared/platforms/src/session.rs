@@ -193,6 +193,7 @@ impl fmt::Debug for Tls {
             .field("ca", &self.ca.is_some())
             .field("client", &self.client.is_some())
             .field("pin", &self.pin)
+            .field("pinnable", &self.pinnable)
             .finish()
     }
 }
