@@ -3,6 +3,7 @@
 use aws_lc_rs::{digest, hmac, pbkdf2};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use proptest::prelude::*;
 use sameroom_model::AccountState;
 
 use super::world::{Setup, World};
@@ -352,4 +353,40 @@ fn services_that_come_back_are_told_when_a_channel_wants_a_login() {
     irc.passes(1);
     irc.client("JOIN #c");
     irc.server(":bot!~bot@host.test JOIN #c");
+}
+
+proptest! {
+    #[test]
+    fn t7_whatever_a_server_says_scram_by_name_tells_it_no_password_and_joins_nothing_unproven(
+        lines in proptest::collection::vec(proptest::sample::select(&[
+            "AUTHENTICATE +", "AUTHENTICATE AAAA", "AUTHENTICATE dj0=", "AUTHENTICATE =", "challenge", "challenge",
+            ":irc.test 900 bot bot!b@h jilles :hello", ":irc.test 901 bot :out", ":irc.test 902 bot :locked",
+            ":irc.test 903 bot :fine", ":irc.test 904 bot :no", ":irc.test 907 bot :already",
+            ":irc.test 908 bot PLAIN :are available", ":irc.test CAP * NEW :sasl=PLAIN", ":irc.test CAP * DEL :sasl",
+            ":irc.test 001 bot :Welcome", ":irc.test 376 bot :End", ":irc.test 477 bot #c :registered",
+            ":bot MODE bot :+r", ":NickServ!s@s NOTICE bot :identify yourself",
+        ][..]), 0..20),
+    ) {
+        let mut irc = offers(named("scram-sha-256"), "=PLAIN,SCRAM-SHA-256");
+        let mut said = Vec::new();
+        for line in lines {
+            said.extend(irc.sent.drain(..));
+            let first = said.iter().rev().find_map(|line: &String| {
+                let payload = STANDARD.decode(line.strip_prefix("AUTHENTICATE ")?).ok()?;
+                String::from_utf8(payload).ok()?.strip_prefix("n,,").map(str::to_owned)
+            });
+            match first {
+                Some(first) if line == "challenge" => {
+                    let nonce = first.split_once(",r=").unwrap().1;
+                    irc.asks(&format!("r={nonce}x,s=c2FsdA==,i=4096"));
+                }
+                _ => irc.server(line),
+            }
+            irc.handle(Input::Wake);
+        }
+        said.extend(irc.sent.drain(..));
+        let told = STANDARD.encode("\0jilles\0sesame");
+        prop_assert!(said.iter().all(|line| !line.contains("sesame") && !line.contains(&told)), "{said:?}");
+        prop_assert!(!said.iter().any(|line| line.starts_with("JOIN") || line == "AUTHENTICATE PLAIN"), "{said:?}");
+    }
 }
