@@ -122,6 +122,51 @@ async fn tls_is_verified_against_the_ca_that_was_given() {
     ivo.hears("<ada> Nobody listens").await;
 }
 
+#[tokio::test]
+async fn a_certificate_that_nobody_vouches_for_can_be_pinned() {
+    let theirs = Ca::new();
+    let options = Options { tls: Some(&theirs), ..Options::default() };
+    let (ngircd, inspircd) = (Server::with(Kind::Ngircd, options).await, Server::with(Kind::Inspircd, options).await);
+    let mut people = Vec::new();
+    for (server, nick, room) in [(&ngircd, "ada", "#one"), (&inspircd, "ivo", "#two")] {
+        let mut person = Person::comes(server, nick, &Manner { tls: true, ..Manner::default() }).await;
+        person.enters(room).await;
+        people.push(person);
+    }
+    let servers = [&ngircd, &inspircd];
+    let urls = |more: [&str; 2]| -> [String; 2] {
+        std::array::from_fn(|at| {
+            format!("ircs://127.0.0.1:{}/{}{}", servers[at].tls_port, ["#one", "#two"][at], more[at])
+        })
+    };
+    // The error says which pin to give; that of another server is none.
+    let mut pins = Vec::new();
+    let mut bridge = Bridge::between(&urls(["", ""])).await;
+    for server in servers {
+        let sentence = sentence(&mut bridge.sameroom.program, &server.tls_port.to_string()).await;
+        let pin = sentence.split_once("pin=").expect("the pin is named").1.split(' ').next().unwrap_or_default();
+        pins.push(format!("?pin={pin}"));
+        println!("foreign: {sentence}");
+    }
+    drop(bridge);
+    let mut bridge = Bridge::between(&urls([&pins[1], &pins[0]])).await;
+    for server in servers {
+        let sentence = sentence(&mut bridge.sameroom.program, &server.tls_port.to_string()).await;
+        assert!(sentence.contains("not the pinned one"), "{sentence}");
+        println!("foreign: {sentence}");
+    }
+    drop(bridge);
+    for person in &mut people {
+        assert!(person.absence_of(BOT, Duration::from_millis(300)).await, "joined a server that nobody vouches for");
+    }
+    let _bridge = Bridge::between(&urls([&pins[0], &pins[1]])).await;
+    for person in &mut people {
+        person.meets(BOT).await;
+    }
+    people[0].says("#one", "Nobody vouches").await;
+    people[1].hears("<ada> Nobody vouches").await;
+}
+
 /// Waits for a line of our binary that says those words and is a warning or worse, and gives its sentence.
 async fn sentence(program: &mut Program, words: &str) -> String {
     let mut looked = 0;

@@ -63,7 +63,6 @@ impl Site {
             guarded: dialer,
             operator: "operator".into(),
             news: Arc::new(|_| ()),
-            seed: || 7,
         };
         let (tell, standing) = watch::channel(Standing::Waiting);
         let (stop, stopping) = watch::channel(false);

@@ -89,7 +89,6 @@ impl Runtime {
             guarded,
             operator: operator(),
             news: Arc::new(news),
-            seed,
         }
     }
 
@@ -103,14 +102,6 @@ impl Runtime {
 /// The operator.
 pub(crate) fn operator() -> OwnerId {
     OPERATOR.into()
-}
-
-/// What spreads reconnects and picks nicks; nothing secret hangs on it.
-fn seed() -> u64 {
-    let mut bytes = [0; 8];
-    // Should there be no randomness, the same spread every time will do.
-    let _ = aws_lc_rs::rand::fill(&mut bytes);
-    u64::from_le_bytes(bytes)
 }
 
 fn is_operators(account: &Account) -> bool {

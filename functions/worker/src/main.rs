@@ -63,12 +63,6 @@ fn supervisor(started: &Started) -> Supervisor {
         guarded: started.dialer.clone(),
         operator: Owner::OPERATOR.into(),
         news: Arc::new(tell),
-        seed: || {
-            let mut bytes = [0; 8];
-            // Should there be no randomness, the same spread every time will do.
-            let _ = aws_lc_rs::rand::fill(&mut bytes);
-            u64::from_le_bytes(bytes)
-        },
     }
 }
 

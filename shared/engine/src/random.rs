@@ -12,6 +12,13 @@ impl Engine {
         Ok(data_encoding::BASE64URL_NOPAD.encode(&bytes))
     }
 
+    /// The seed of a held connection: it feeds jitter there, and what nobody may guess.
+    pub fn seed(&self) -> Result<u128, Unavailable> {
+        let mut bytes = [0; 16];
+        self.inner.vault.random(&mut bytes)?;
+        Ok(u128::from_le_bytes(bytes))
+    }
+
     /// A short id with 100 random bits, to name things by that people should not number.
     pub(crate) fn random_id(&self) -> Result<String, Unavailable> {
         Ok(keys::digest(&[&self.random_token()?]))

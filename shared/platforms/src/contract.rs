@@ -169,8 +169,9 @@ pub trait Platform: Send + Sync + 'static {
         None
     }
 
-    /// The held connection of an account, where the platform has one. The seed feeds jitter and the like.
-    fn session(&self, account: &Opened, seed: u64) -> Option<Box<dyn Session>> {
+    /// The held connection of an account, where the platform has one. The seed feeds jitter, and what nobody may guess:
+    /// it is random, another for every session, and secret.
+    fn session(&self, account: &Opened, seed: u128) -> Option<Box<dyn Session>> {
         let _ = (account, seed);
         None
     }

@@ -124,13 +124,56 @@ pub enum Dial {
     WebSocket(Url),
 }
 
-/// How a connection is secured. The chain and the name are always verified.
+/// How a connection is secured. The server proves who it is by a chain of certificates and its name, or by its pin.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     /// A CA certificate in PEM to trust for this connection alone, besides the system's.
     pub ca: Option<String>,
+    /// The one certificate or key that the server may have. Chain, name and dates are not looked at then.
+    pub pin: Option<Pin>,
+    /// Whether the owner can give a pin as `pin=` in a URL: then the error about a certificate that is not trusted says
+    /// which.
+    pub pinnable: bool,
     /// Our certificate chain and key in PEM, where we prove who we are by them.
     pub client: Option<(String, String)>,
+}
+
+/// The SHA-256 of a certificate in DER, or of the public key in it (its `SubjectPublicKeyInfo`, as in RFC 7469 §2.4).
+/// As text: `sha256:` and 64 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Pin(pub [u8; 32]);
+
+impl Pin {
+    /// Reads `sha256:HEX`. Colons between the digits, as tools print them, and upper case are taken too.
+    pub fn parse(text: &str) -> Option<Self> {
+        let (kind, digits) = text.split_once(':')?;
+        if !kind.eq_ignore_ascii_case("sha256") || !digits.is_ascii() {
+            return None;
+        }
+        let digits = digits.replace(':', "");
+        let mut pin = [0; 32];
+        if digits.len() != 64 {
+            return None;
+        }
+        for (byte, pair) in pin.iter_mut().zip(digits.as_bytes().chunks(2)) {
+            let mut pair = pair.iter().map(|digit| char::from(*digit).to_digit(16));
+            *byte = (pair.next()?? * 16 + pair.next()??) as u8;
+        }
+        Some(Self(pin))
+    }
+}
+
+impl fmt::Display for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("sha256:")?;
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Pin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 impl fmt::Debug for Dial {
@@ -146,6 +189,31 @@ impl fmt::Debug for Dial {
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("ca", &self.ca.is_some()).field("client", &self.client.is_some()).finish()
+        f.debug_struct("Tls")
+            .field("ca", &self.ca.is_some())
+            .field("client", &self.client.is_some())
+            .field("pin", &self.pin)
+            .field("pinnable", &self.pinnable)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pin_is_read_as_tools_print_it() {
+        let plain = format!("sha256:{}", "0aff".repeat(16));
+        let pin = Pin::parse(&plain).unwrap();
+        assert_eq!(pin.to_string(), plain);
+        assert_eq!(pin.0[..2], [0x0a, 0xff]);
+        let colons = format!("SHA256:{}", vec!["0A:FF"; 16].join(":"));
+        assert_eq!(Pin::parse(&colons), Some(pin));
+        for bad in ["", "sha256", "sha256:", "sha256:0a", "sha1:0a", &plain[7..], &format!("{plain}00"), "sha256:é"] {
+            assert_eq!(Pin::parse(bad), None, "{bad}");
+        }
+        let no_digit = format!("sha256:{}", "0x".repeat(32));
+        assert_eq!(Pin::parse(&no_digit), None);
     }
 }

@@ -5,6 +5,8 @@ use std::io::{self, ErrorKind};
 
 use rustls::CertificateError;
 
+use crate::proof::{Mispinned, Untrusted, other};
+
 /// The cause, as the end of a sentence that begins with the site's name and a colon.
 pub(crate) fn cause(error: &(dyn Error + 'static)) -> String {
     let mut last = error;
@@ -41,6 +43,12 @@ fn io_cause(kind: ErrorKind) -> Option<&'static str> {
 
 fn tls_cause(error: &rustls::Error) -> String {
     use rustls::Error::{InvalidCertificate, InvalidMessage};
+    if let Some(untrusted) = other::<Untrusted>(error) {
+        return tls_cause(&untrusted.why);
+    }
+    if let Some(mispinned) = other::<Mispinned>(error) {
+        return mispinned.to_string();
+    }
     match error {
         InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
             "its certificate is for another name".into()
@@ -54,6 +62,10 @@ fn tls_cause(error: &rustls::Error) -> String {
         // A bad signature: the CA that was given has the issuer's name, and another key.
         InvalidCertificate(CertificateError::UnknownIssuer | CertificateError::BadSignature) => {
             "its certificate is from an issuer that is not trusted here; the operator can trust a CA file".into()
+        }
+        // Most often one that signed itself, and says that it may sign others.
+        InvalidCertificate(CertificateError::Other(other)) => {
+            format!("its certificate can't be verified ({})", other.0)
         }
         InvalidMessage(_) => "it does not speak TLS on that port".into(),
         other => format!("TLS failed: {other}"),

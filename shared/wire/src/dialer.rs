@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::causes::cause;
-use crate::{Guard, Trust};
+use crate::{Guard, Trust, proof};
 
 /// For name and connection; and once more for the TLS handshake.
 const CONNECT: Duration = Duration::from_secs(10);
@@ -91,6 +91,7 @@ impl Dialer {
         let name = host.trim_end_matches('.').trim_start_matches('[').trim_end_matches(']');
         let name = ServerName::try_from(name.to_owned())
             .map_err(|_| format!("{site}: the host's name can't be verified by TLS"))?;
+        let pinnable = tls.pinnable;
         let (trust, tls) = (Arc::clone(&self.trust), tls.clone());
         // The first call, and every one with a CA of its own, reads the system's roots from many files.
         let config = tokio::task::spawn_blocking(move || trust.config_for(&tls)).await;
@@ -98,7 +99,11 @@ impl Dialer {
             config.map_err(|_| format!("{site}: TLS can't be set up"))?.map_err(|bad| format!("{site}: {bad}"))?;
         match timeout(CONNECT, TlsConnector::from(config).connect(name, tcp)).await {
             Ok(Ok(stream)) => Ok(Stream::Tls(Box::new(stream))),
-            Ok(Err(error)) => Err(format!("{site}: {}", cause(&error))),
+            Ok(Err(error)) => {
+                let pin = proof::seen(&error).filter(|_| pinnable);
+                let cure = pin.map(|pin| format!("; if its fingerprint is the right one, add pin={pin} to the URL"));
+                Err(format!("{site}: {}{}", cause(&error), cure.unwrap_or_default()))
+            }
             Err(_) => Err(format!("{site}: no TLS handshake within {} s", CONNECT.as_secs())),
         }
     }

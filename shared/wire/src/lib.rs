@@ -10,6 +10,7 @@ mod download;
 pub mod guard;
 pub mod http;
 pub mod live;
+mod proof;
 pub mod session;
 pub mod supervisor;
 pub mod trust;

@@ -42,8 +42,6 @@ pub struct Supervisor {
     pub operator: OwnerId,
     /// Is told how accounts fare.
     pub news: Arc<dyn Fn(&News<'_>) + Send + Sync>,
-    /// Spreads reconnects and picks nicks: random, and nothing secret hangs on it.
-    pub seed: fn() -> u64,
 }
 
 /// How an account fares.
@@ -161,7 +159,8 @@ impl Supervisor {
 
     async fn start(&self, held: &mut Held, account: Account, rooms: Vec<Joined>) -> Result<(), Unavailable> {
         let Some(opened) = self.engine.open_account(&account.id).await? else { return Ok(()) };
-        let session = by_name(&account.platform).and_then(|platform| platform.session(&opened, (self.seed)()));
+        let seed = self.engine.seed()?;
+        let session = by_name(&account.platform).and_then(|platform| platform.session(&opened, seed));
         let Some(session) = session else { return Ok(()) };
         let name = format!("{} on {}", account.identity.name, account.endpoint);
         let (engine, news) = (self.engine.clone(), self.news.clone());

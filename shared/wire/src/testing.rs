@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair, PublicKeyData as _};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
@@ -112,8 +112,30 @@ impl TestCa {
             builder.with_no_client_auth()
         };
         let (leaf, key) = self.leaf(host);
-        let chain = vec![CertificateDer::from_pem_slice(leaf.as_bytes()).unwrap()];
-        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
-        TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()))
+        serving(builder, &leaf, &key)
     }
+}
+
+/// A server whose certificate nobody signed but itself, and that certificate and its public key, both in DER.
+pub(crate) fn self_signed(names: &[&str], is_ca: bool) -> (TlsAcceptor, Vec<u8>, Vec<u8>) {
+    let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+    if is_ca {
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    }
+    let key = KeyPair::generate().unwrap();
+    let leaf = params.self_signed(&key).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let builder = rustls::ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions().unwrap();
+    let acceptor = serving(builder.with_no_client_auth(), &leaf.pem(), &key.serialize_pem());
+    (acceptor, leaf.der().to_vec(), key.subject_public_key_info())
+}
+
+fn serving(
+    builder: rustls::ConfigBuilder<rustls::ServerConfig, rustls::server::WantsServerCert>,
+    leaf: &str,
+    key: &str,
+) -> TlsAcceptor {
+    let chain = vec![CertificateDer::from_pem_slice(leaf.as_bytes()).unwrap()];
+    let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+    TlsAcceptor::from(Arc::new(builder.with_single_cert(chain, key).unwrap()))
 }

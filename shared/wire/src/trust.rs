@@ -1,5 +1,6 @@
 //! Whom TLS trusts: the system's roots, further CAs of the operator, and those of a single connection. Loaded on first
-//! use, since reading a system's roots takes milliseconds that a start need not pay. Verification is never skipped.
+//! use, since reading a system's roots takes milliseconds that a start need not pay. Verification is never skipped: a connection
+//! that is pinned trusts its pin alone.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,6 +11,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_platform_verifier::Verifier;
 use sameroom_platforms::Tls;
+
+use crate::proof::{Chain, Pinned};
 
 /// Whom TLS trusts.
 #[derive(Debug, Default)]
@@ -40,7 +43,7 @@ impl Trust {
     /// first call reads the system's roots, some milliseconds of blocking work.
     pub fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(self.shared.get_or_init(|| match Verifier::new_with_extra_roots(self.extra.clone(), provider()) {
-            Ok(verifier) => Arc::new(trusting(Arc::new(verifier)).with_no_client_auth()),
+            Ok(verifier) => Arc::new(trusting(Arc::new(Chain(verifier))).with_no_client_auth()),
             Err(error) => {
                 // Plain connections still work; every handshake fails, and says that the issuer is unknown.
                 tracing::warn!(%error, "no CA certificates found: TLS connections will fail; install ca-certificates");
@@ -49,18 +52,13 @@ impl Trust {
         }))
     }
 
-    /// The configuration for one connection, with a CA and a client certificate of its own.
+    /// The configuration for one connection, with a CA, a pin and a client certificate of its own.
     pub fn config_for(&self, tls: &Tls) -> Result<Arc<ClientConfig>, BadPem> {
-        if *tls == Tls::default() {
-            return Ok(self.config());
-        }
-        let mut roots = self.extra.clone();
-        if let Some(pem) = &tls.ca {
-            roots.extend(certificates(pem.as_bytes())?);
-        }
-        let verifier = Verifier::new_with_extra_roots(roots, provider())
-            .map_err(|error| BadPem(format!("the CA certificate is not usable: {error}")))?;
-        let builder = trusting(Arc::new(verifier));
+        let builder = match tls.pin {
+            Some(pin) => trusting(Arc::new(Pinned { pin, provider: provider() })),
+            None if tls.ca.is_none() && tls.client.is_none() => return Ok(self.config()),
+            None => trusting(Arc::new(Chain(self.verifier(tls.ca.as_deref())?))),
+        };
         let config = match &tls.client {
             None => builder.with_no_client_auth(),
             Some((chain, key)) => {
@@ -72,6 +70,15 @@ impl Trust {
             }
         };
         Ok(Arc::new(config))
+    }
+
+    fn verifier(&self, ca: Option<&str>) -> Result<Verifier, BadPem> {
+        let mut roots = self.extra.clone();
+        if let Some(pem) = ca {
+            roots.extend(certificates(pem.as_bytes())?);
+        }
+        Verifier::new_with_extra_roots(roots, provider())
+            .map_err(|error| BadPem(format!("the CA certificate is not usable: {error}")))
     }
 }
 

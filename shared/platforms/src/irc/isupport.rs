@@ -26,6 +26,8 @@ pub(super) struct Isupport {
     pub(super) join_targets: Option<usize>,
     /// Whether MONITOR is there.
     pub(super) monitor: bool,
+    /// Whether who stands before a channel for invited people may KNOCK.
+    pub(super) knock: bool,
     /// The user mode that marks bots.
     pub(super) bot: Option<char>,
     /// Whether the server takes only UTF-8 (we send nothing else).
@@ -64,6 +66,7 @@ impl Default for Isupport {
             chanlimit: Vec::new(),
             join_targets: None,
             monitor: false,
+            knock: false,
             bot: None,
             utf8_only: false,
             chathistory: 0,
@@ -126,6 +129,7 @@ impl Isupport {
                     .filter(|n| *n > 0);
             }
             "MONITOR" => self.monitor = value.is_some(),
+            "KNOCK" => self.knock = value.is_some(),
             "BOT" => self.bot = text.chars().next(),
             "UTF8ONLY" => self.utf8_only = value.is_some(),
             "CHATHISTORY" | "draft/CHATHISTORY" => self.chathistory = text.parse().unwrap_or(0),

@@ -10,7 +10,7 @@ use super::sasl::Mechanism;
 use super::settings::{
     CA, CERT, CERT_KEY, DEFAULT_NICK, Endpoint, PASSWORD, SERVER_PASSWORD, Settings, channel_key, valid_nick,
 };
-use crate::{BadUrl, Draft, Located, RoomDraft};
+use crate::{BadUrl, Draft, Located, Pin, RoomDraft};
 
 /// The longest channel name that is taken; servers give 50 to 200.
 const CHANNEL_MAX: usize = 200;
@@ -26,6 +26,7 @@ const PARAMETERS: &[&str] = &[
     "ca",
     "cert",
     "certkey",
+    "pin",
     "burst",
     "rate",
     "realname",
@@ -84,6 +85,7 @@ impl Parts {
                     key = Some(value);
                 }
                 "sasl" => settings.sasl = Some(mechanism(&value)?),
+                "pin" => settings.pin = Some(pin(&value)?),
                 "user" => settings.user = Some(word(&name, value)?),
                 "nick" => nick = value,
                 "realname" => settings.realname = Some(text(&name, value)?),
@@ -145,8 +147,11 @@ impl Parts {
 /// A login that could never work is refused here, where the person still looks.
 fn check_login(endpoint: &Endpoint, settings: &Settings, secrets: &Secrets) -> Result<(), String> {
     let has = |name: &str| secrets.get(name).is_some();
-    if settings.sasl == Some(Mechanism::Plain) && !has(PASSWORD) {
-        return Err("`sasl=plain` needs a password: give `password=env:NAME` too".to_owned());
+    if let Some(named @ (Mechanism::Plain | Mechanism::Scram)) = settings.sasl
+        && !has(PASSWORD)
+    {
+        let named = named.name().to_ascii_lowercase();
+        return Err(format!("`sasl={named}` needs a password: give `password=env:NAME` too"));
     }
     if settings.nickserv && !has(PASSWORD) {
         return Err("`nickserv=1` needs a password: give `password=env:NAME` too".to_owned());
@@ -159,8 +164,11 @@ fn check_login(endpoint: &Endpoint, settings: &Settings, secrets: &Secrets) -> R
     if has(CERT) != has(CERT_KEY) {
         return Err("`cert` and `certkey` go together: give both".to_owned());
     }
-    if !endpoint.tls && (has(CA) || has(CERT)) {
-        return Err("`ca` and `cert` are for TLS: begin the URL with ircs://".to_owned());
+    if !endpoint.tls && (has(CA) || has(CERT) || settings.pin.is_some()) {
+        return Err("`ca`, `cert` and `pin` are for TLS: begin the URL with ircs://".to_owned());
+    }
+    if has(CA) && settings.pin.is_some() {
+        return Err("`pin` stands for itself, without a CA: give `ca` or `pin`".to_owned());
     }
     Ok(())
 }
@@ -231,8 +239,20 @@ fn is_reference(value: &str) -> bool {
 fn mechanism(value: &str) -> Result<Mechanism, String> {
     match value.to_ascii_lowercase().as_str() {
         "plain" => Ok(Mechanism::Plain),
+        "scram-sha-256" => Ok(Mechanism::Scram),
         "external" => Ok(Mechanism::External),
-        _ => Err(format!("`sasl={value}` is not spoken here: give sasl=plain or sasl=external")),
+        _ => Err(format!("`sasl={value}` is not spoken here: give sasl=scram-sha-256, sasl=plain or sasl=external")),
+    }
+}
+
+fn pin(value: &str) -> Result<String, String> {
+    match Pin::parse(value) {
+        Some(pin) => Ok(pin.to_string()),
+        None => {
+            Err("`pin` is the SHA-256 of the server's certificate, or of its key: give pin=sha256:HEX, as the error \
+                     of a connection without a pin says it"
+                .to_owned())
+        }
     }
 }
 

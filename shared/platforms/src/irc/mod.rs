@@ -63,7 +63,7 @@ impl Platform for Irc {
         onboarding::onboard(answers)
     }
 
-    fn session(&self, account: &Opened, seed: u64) -> Option<Box<dyn Session>> {
+    fn session(&self, account: &Opened, seed: u128) -> Option<Box<dyn Session>> {
         Some(Box::new(session::IrcSession::new(account, seed)))
     }
 }

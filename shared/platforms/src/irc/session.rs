@@ -7,7 +7,9 @@ mod flood;
 mod history;
 mod inbound;
 mod link;
+mod login;
 mod nick;
+mod random;
 mod registration;
 mod sending;
 mod settling;
@@ -22,6 +24,8 @@ use self::channels::Channel;
 use self::flood::Bucket;
 use self::history::Batch;
 use self::link::{Link, Sts};
+use self::login::Login;
+use self::random::Random;
 use super::caps::Caps;
 use super::codec::{self, Decoder, Line};
 use super::isupport::Isupport;
@@ -73,8 +77,8 @@ struct Conn {
     user: Option<String>,
     host: Option<String>,
     /// The services account that we are logged in to.
-    login: Option<String>,
-    sasl_done: bool,
+    logged_in: Option<String>,
+    login: Login,
     /// How many lines came in.
     lines: u64,
     heard: Timestamp,
@@ -126,14 +130,14 @@ enum Phase {
 
 impl IrcSession {
     /// A session that waits for its rooms.
-    pub(super) fn new(opened: &Opened, seed: u64) -> Self {
+    pub(super) fn new(opened: &Opened, seed: u128) -> Self {
         Self {
             account: opened.account.id.clone(),
             preferred: opened.account.identity.name.clone(),
             endpoint: Endpoint::parse(&opened.account.endpoint),
             settings: Settings::of(&opened.account.settings),
             secrets: opened.secrets.clone(),
-            random: Random(seed),
+            random: Random::new(seed),
             channels: Vec::new(),
             out: VecDeque::new(),
             link: Link::fresh(),
@@ -221,23 +225,27 @@ impl IrcSession {
             "376" | "422" => self.on_motd_end(conn, now),
             "396" => Self::on_visible_host(conn, line),
             "353" => self.on_names(conn, line),
-            "401" | "402" | "403" | "404" | "442" => self.on_refused_target(conn, line, now),
+            "401" | "402" | "403" | "404" | "408" | "442" => self.on_refused_target(conn, line, now),
             "405" | "437" | "471" | "473" | "474" | "475" | "476" | "477" | "480" | "485" | "489" | "495" | "500"
                 if conn.isupport.channel_of(line.param(1)).is_some() =>
             {
                 self.on_join_refused(conn, line, now);
             }
             "470" => self.on_forwarded(conn, line, now),
-            "411" | "412" | "417" | "461" | "407" => self.on_bad_line(conn, line),
+            "713" => self.on_open_door(conn, line),
+            "407" => self.on_too_many(conn),
+            "411" | "412" | "417" | "461" => self.on_bad_line(conn, line),
             "421" => self.on_unknown_command(conn, line, now),
             "432" | "433" | "436" | "437" | "447" => self.on_nick_refused(conn, line, now),
             "439" => conn.hush_until = Some(later(now, SignedDuration::from_secs(10))),
             "464" => self.on_bad_password(conn, line),
-            "465" => self.on_banned(conn, line),
+            "451" => Self::on_not_registered(conn),
+            "465" | "466" => self.on_banned(conn, line),
             "731" => self.on_monitor_gone(conn, line, now),
             "900" => self.on_logged_in(conn, line, now),
-            "901" => conn.login = None,
+            "901" => conn.logged_in = None,
             "902" | "903" | "904" | "905" | "906" | "907" => self.on_sasl_end(conn, line),
+            "908" => Self::on_mechanisms(conn, line),
             _ => {}
         }
     }
@@ -367,8 +375,8 @@ impl Conn {
             nick: nick.to_owned(),
             user: None,
             host: None,
-            login: None,
-            sasl_done: false,
+            logged_in: None,
+            login: Login::default(),
             lines: 0,
             heard: now,
             asked: None,
@@ -403,23 +411,4 @@ impl Conn {
 /// A moment that much later, or the last there is.
 fn later(now: Timestamp, wait: SignedDuration) -> Timestamp {
     now.checked_add(wait).unwrap_or(Timestamp::MAX)
-}
-
-/// Repeatable jitter (splitmix64), from the seed that we were given.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// From `low` to `high` milliseconds.
-    fn millis(&mut self, low: i64, high: i64) -> SignedDuration {
-        let span = high.saturating_sub(low).max(0) as u64 + 1;
-        SignedDuration::from_millis(low + (self.next() % span) as i64)
-    }
 }

@@ -19,6 +19,9 @@ pub(super) struct Settings {
     /// The SASL mechanism, where the owner named one; then nothing is joined without a login.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) sasl: Option<Mechanism>,
+    /// The certificate or key that the server has, where that and no chain is what it is known by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) pin: Option<String>,
     /// The services account, where it is not the nick.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) user: Option<String>,
@@ -50,6 +53,7 @@ impl Default for Settings {
         Self {
             flood: Flood::default(),
             sasl: None,
+            pin: None,
             user: None,
             nickserv: false,
             realname: None,
@@ -78,13 +82,18 @@ impl Settings {
         serde_json::to_value(self).unwrap_or_default()
     }
 
-    /// Whether and how to log in by SASL.
-    pub(super) fn mechanism(&self, secrets: &Secrets) -> Option<Mechanism> {
-        match self.sasl {
-            Some(mechanism) => Some(mechanism),
-            None if !self.nickserv && secrets.get(PASSWORD).is_some() => Some(Mechanism::Plain),
-            None => None,
-        }
+    /// How to log in by SASL, best first. One that was named stands alone.
+    pub(super) fn mechanisms(&self, secrets: &Secrets, tls: bool) -> Vec<Mechanism> {
+        let possible = |mechanism: &Mechanism| match mechanism {
+            Mechanism::External => tls && secrets.get(CERT).is_some(),
+            Mechanism::Scram | Mechanism::Plain => secrets.get(PASSWORD).is_some(),
+        };
+        let wanted = match self.sasl {
+            Some(mechanism) => vec![mechanism],
+            None if self.nickserv => Vec::new(),
+            None => vec![Mechanism::External, Mechanism::Scram, Mechanism::Plain],
+        };
+        wanted.into_iter().filter(possible).collect()
     }
 }
 

@@ -6,6 +6,7 @@ mod confirm;
 mod inbound;
 mod link;
 mod locate;
+mod login;
 mod properties;
 mod registration;
 mod sending;

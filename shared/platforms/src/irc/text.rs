@@ -394,6 +394,19 @@ pub(super) fn safe(text: &str) -> String {
     text.chars().filter(|c| !matches!(c, '\r' | '\n' | '\0' | '\u{1}')).collect()
 }
 
+/// The codes that begin and end formatting.
+const CODES: [char; 7] = ['\u{2}', '\u{f}', '\u{11}', '\u{16}', '\u{1d}', '\u{1e}', '\u{1f}'];
+
+/// Whether a line has formatting.
+pub(super) fn formatted(text: &str) -> bool {
+    text.contains(CODES)
+}
+
+/// A line without its formatting.
+pub(super) fn bare(text: &str) -> String {
+    text.replace(CODES, "")
+}
+
 /// A text as it came in, with `\n` between the lines of a multi-line message.
 pub(super) fn read(text: &str) -> Text {
     sameroom_text::irc::read(text)

@@ -160,7 +160,7 @@ impl Platform for Slack {
         files::downloaded(file, response)
     }
 
-    fn session(&self, account: &Opened, seed: u64) -> Option<Box<dyn Session>> {
+    fn session(&self, account: &Opened, seed: u128) -> Option<Box<dyn Session>> {
         session::open(account, seed)
     }
 

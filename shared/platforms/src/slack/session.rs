@@ -30,7 +30,7 @@ const LONGEST: i64 = 5 * 60_000;
 
 /// The held connection of an account that has an app-level token. An installation has none of its own: its app's brings
 /// what is its.
-pub(super) fn open(account: &Opened, seed: u64) -> Option<Box<dyn Session>> {
+pub(super) fn open(account: &Opened, seed: u128) -> Option<Box<dyn Session>> {
     let token = account.secrets.get(APP_TOKEN).filter(|token| !token.is_empty())?;
     if matches!(account.account.place, Place::Installed { .. }) {
         return None;
@@ -43,7 +43,7 @@ pub(super) fn open(account: &Opened, seed: u64) -> Option<Box<dyn Session>> {
         name: account.account.identity.name.clone(),
         link: Link::Idle,
         failures: 0,
-        random: Random(seed),
+        random: Random(seed as u64),
         told: None,
         out: VecDeque::new(),
     }))

@@ -20,7 +20,7 @@ pub(crate) fn session_survives_anything(fixture: &Fixture) {
         3 => (1_i64..400).prop_map(Deed::Wait),
         1 => Just(Deed::Rooms),
     ];
-    check(256, &(proptest::collection::vec(deed, 0..60), any::<u64>()), |(deeds, seed)| {
+    check(256, &(proptest::collection::vec(deed, 0..60), any::<u128>()), |(deeds, seed)| {
         let mut driver = Driver::new(fixture, seed);
         driver.rooms(held);
         for deed in deeds {
@@ -108,7 +108,7 @@ struct Driver {
 }
 
 impl Driver {
-    fn new(fixture: &Fixture, seed: u64) -> Self {
+    fn new(fixture: &Fixture, seed: u128) -> Self {
         let session = fixture.platform.session(&fixture.account, seed).expect("Carrier::Session has sessions");
         Self {
             session,
@@ -297,7 +297,7 @@ mod tests {
         fn onboard(&self, _: &Desk<'_>, _: &[Answer]) -> Result<Step, Problem> {
             Err(Problem { field: None, message: "A parrot has no account.".to_owned() })
         }
-        fn session(&self, _: &Opened, _: u64) -> Option<Box<dyn Session>> {
+        fn session(&self, _: &Opened, _: u128) -> Option<Box<dyn Session>> {
             let Self(fault) = *self;
             Some(Box::new(Flight {
                 fault,

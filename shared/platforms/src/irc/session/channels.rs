@@ -40,6 +40,8 @@ pub(super) struct Channel {
     pub(super) refusals: Vec<Refusal>,
     /// Whether the server let us relay under other nicks here.
     pub(super) relay_off: bool,
+    /// Whether formatting is left out here: it was refused, or seemed to be (`+c`).
+    pub(super) bare: bool,
     /// The mark of the last message seen.
     pub(super) seen: Option<String>,
     /// The latest msgids, to tell what history repeats.
@@ -48,6 +50,8 @@ pub(super) struct Channel {
     pub(super) fill: Option<Fill>,
     kicked: Option<Timestamp>,
     refused: u32,
+    /// When we last knocked.
+    knocked: Option<Timestamp>,
     /// What was last told of it.
     told_closed: Option<String>,
 }
@@ -90,11 +94,13 @@ impl Channel {
             queue: VecDeque::new(),
             refusals: Vec::new(),
             relay_off: false,
+            bare: false,
             seen: room.seen,
             recent: VecDeque::new(),
             fill: None,
             kicked: None,
             refused: 0,
+            knocked: None,
             told_closed: None,
         }
     }
@@ -129,6 +135,7 @@ impl Channel {
         self.members.clear();
         self.refusals.clear();
         self.relay_off = false;
+        self.bare = false;
         self.fill = None;
         self.queue.iter_mut().for_each(Pending::disconnected);
     }
@@ -348,6 +355,9 @@ impl IrcSession {
                 '-' => set = false,
                 mode => {
                     let parameter = if conn.isupport.takes_parameter(mode, set) { parameters.next() } else { None };
+                    if (mode, set) == ('c', false) {
+                        self.channels[at].bare = false;
+                    }
                     // Some servers mask the key.
                     if let ('k', true, Some(key)) = (mode, set, parameter.filter(|key| key.as_str() != "*")) {
                         self.channels[at].password = Some(key.clone());

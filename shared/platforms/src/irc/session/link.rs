@@ -6,7 +6,7 @@ use sameroom_model::{AccountState, SignedDuration, Timestamp};
 use super::super::codec::Line;
 use super::super::settings::{CA, CERT, CERT_KEY, Endpoint, valid_nick};
 use super::{Conn, IrcSession, Phase, later};
-use crate::{Dial, Output, Tls};
+use crate::{Dial, Output, Pin, Tls};
 
 /// After how long without a word we ask whether the server is there.
 const SILENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -168,7 +168,12 @@ impl IrcSession {
             port = sts.port;
         }
         let secret = |name: &str| self.secrets.get(name).map(str::to_owned);
-        let security = tls.then(|| Tls { ca: secret(CA), client: secret(CERT).zip(secret(CERT_KEY)) });
+        let security = tls.then(|| Tls {
+            ca: secret(CA),
+            pin: self.settings.pin.as_deref().and_then(Pin::parse),
+            pinnable: true,
+            client: secret(CERT).zip(secret(CERT_KEY)),
+        });
         self.link = Link::Dialing { until: later(now, DIAL), tls, outage };
         self.out.push_back(Output::Open(Dial::Tcp { host, port, tls: security }));
     }

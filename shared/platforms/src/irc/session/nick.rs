@@ -3,6 +3,7 @@
 use sameroom_model::{SignedDuration, Timestamp};
 
 use super::super::codec::Line;
+use super::super::sasl::Mechanism;
 use super::super::settings::PASSWORD;
 use super::link::End;
 use super::{Conn, IrcSession, Phase, later};
@@ -62,12 +63,14 @@ impl IrcSession {
         if conn.isupport.monitor {
             conn.control("MONITOR", &["+", &preferred], None);
         }
-        let password = self.secrets.get(PASSWORD).map(str::to_owned);
+        // Who proved to know the password without telling it does not tell it now.
+        let told = conn.login.by != Some(Mechanism::Scram);
+        let password = self.secrets.get(PASSWORD).filter(|_| told).map(str::to_owned);
         // Who is logged in may take the nick from a session that is no more: most often our own, of before.
-        if let (Some(password), true) = (password, conn.login.is_some()) {
+        if let (Some(password), true) = (password, conn.logged_in.is_some()) {
             conn.control("PRIVMSG", &["NickServ"], Some(&format!("GHOST {preferred} {password}")));
             conn.regain_at = Some(later(now, FREED));
-        } else if conn.login.is_some() {
+        } else if conn.logged_in.is_some() {
             conn.control("PRIVMSG", &["NickServ"], Some(&format!("GHOST {preferred}")));
             conn.regain_at = Some(later(now, FREED));
         } else {

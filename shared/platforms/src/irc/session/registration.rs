@@ -1,11 +1,10 @@
-//! From an open connection to a ready one: capabilities, login, nick, MOTD. Nothing is joined before the login is
-//! settled, so that nobody takes us for an impostor, or an impostor for us.
+//! From an open connection to a ready one: capabilities, nick, MOTD, with the login in between. Nothing is joined before
+//! that is settled, so that nobody takes us for an impostor, or an impostor for us.
 
 use sameroom_model::{AccountState, SignedDuration, Timestamp};
 
 use super::super::codec::Line;
-use super::super::sasl::{self, Mechanism};
-use super::super::settings::{PASSWORD, SERVER_PASSWORD};
+use super::super::settings::SERVER_PASSWORD;
 use super::link::{End, Sts};
 use super::{Conn, IrcSession, Phase, later};
 
@@ -13,8 +12,6 @@ use super::{Conn, IrcSession, Phase, later};
 const REGISTRATION: SignedDuration = SignedDuration::from_secs(30);
 /// How long a server may take over a CAP REQ before we go on with what we have.
 const NEGOTIATION: SignedDuration = SignedDuration::from_secs(10);
-/// How long NickServ may take.
-const IDENTIFY: SignedDuration = SignedDuration::from_secs(10);
 
 impl IrcSession {
     /// The first lines of a connection.
@@ -81,13 +78,6 @@ impl IrcSession {
         }
     }
 
-    /// The mechanism that both sides have.
-    fn login_offered(&self, conn: &Conn) -> Option<Mechanism> {
-        let mechanism = self.settings.mechanism(&self.secrets)?;
-        let external_possible = mechanism != Mechanism::External || conn.tls;
-        conn.caps.value("sasl").filter(|value| external_possible && mechanism.offered(value)).map(|_| mechanism)
-    }
-
     /// A policy of the server that it be reached by TLS: in the clear we go there at once.
     fn note_sts(&mut self, conn: &mut Conn) {
         if conn.caps.value("sts").is_none() {
@@ -114,95 +104,15 @@ impl IrcSession {
             return;
         }
         match self.login_offered(conn).filter(|_| conn.caps.on("sasl")) {
-            Some(mechanism) => {
-                conn.phase = Phase::Authenticating;
-                self.say_now("AUTHENTICATE", &[mechanism.name()], None);
-            }
+            Some(mechanism) => self.authenticate(conn, mechanism),
             None if self.settings.sasl.is_some() => self.no_sasl(conn),
             None => self.end_negotiation(conn),
         }
     }
 
-    /// A login was asked for by name, and can't be had.
-    fn no_sasl(&mut self, conn: &mut Conn) {
-        let mechanism = self.settings.sasl.map_or("", Mechanism::name);
-        let why = match conn.caps.value("sasl") {
-            Some(offered) if !offered.is_empty() => format!("it offers SASL {offered}, and not {mechanism}"),
-            _ => {
-                "it offers no SASL login now (its services may be down); where it never does, use nickserv=1".to_owned()
-            }
-        };
-        self.say_now("QUIT", &[], Some("no login"));
-        conn.over = Some(End::Refused { why, wait: 60_000 });
-    }
-
-    fn end_negotiation(&mut self, conn: &mut Conn) {
+    pub(super) fn end_negotiation(&mut self, conn: &mut Conn) {
         conn.phase = Phase::Welcome;
         self.say_now("CAP", &["END"], None);
-    }
-
-    /// The server wants our answer.
-    pub(super) fn on_authenticate(&mut self, conn: &mut Conn, line: &Line) {
-        if conn.phase != Phase::Authenticating || line.param(0) != "+" {
-            return;
-        }
-        let chunks = match self.settings.mechanism(&self.secrets) {
-            Some(Mechanism::Plain) => sasl::plain(&self.account_name(), self.secrets.get(PASSWORD).unwrap_or_default()),
-            Some(Mechanism::External) => sasl::external(),
-            None => vec!["*".to_owned()],
-        };
-        for chunk in chunks {
-            self.say_now("AUTHENTICATE", &[&chunk], None);
-        }
-    }
-
-    /// The services account.
-    pub(super) fn account_name(&self) -> String {
-        self.settings.user.clone().unwrap_or_else(|| self.preferred.clone())
-    }
-
-    /// `900 <nick> <nick!user@host> <account> :You are now logged in as …`.
-    pub(super) fn on_logged_in(&mut self, conn: &mut Conn, line: &Line, now: Timestamp) {
-        conn.login = Some(line.param(2).to_owned());
-        if let Some((_, mask)) = line.param(1).split_once('!') {
-            conn.learn_mask(mask);
-        }
-        if matches!(conn.phase, Phase::Identifying { .. }) {
-            self.ready(conn, now);
-        } else if conn.phase == Phase::Ready {
-            self.rejoin_for_login(now);
-        }
-    }
-
-    /// `902`–`907`: how the SASL exchange ended.
-    pub(super) fn on_sasl_end(&mut self, conn: &mut Conn, line: &Line) {
-        if conn.phase != Phase::Authenticating {
-            return;
-        }
-        match line.command.as_str() {
-            "903" | "907" => {
-                conn.sasl_done = true;
-                self.end_negotiation(conn);
-            }
-            "906" => {
-                self.say_now("QUIT", &[], Some("no login"));
-                conn.over = Some(End::Refused { why: "it broke off our login".to_owned(), wait: 60_000 });
-            }
-            _ => {
-                let how = match self.settings.mechanism(&self.secrets) {
-                    Some(Mechanism::External) => "add the certificate's fingerprint to the account, or give another",
-                    _ => "give the right account and password",
-                };
-                let why = format!("{} refused the login of {}: {how}", self.place(), self.account_name());
-                self.refused_login(conn, why);
-            }
-        }
-    }
-
-    /// Our login was refused: we leave rather than speak under a name that we can't prove.
-    fn refused_login(&mut self, conn: &mut Conn, why: String) {
-        self.say_now("QUIT", &[], Some("no login"));
-        conn.over = Some(End::Wrong(why));
     }
 
     /// `001 <our nick> :Welcome…`.
@@ -224,7 +134,10 @@ impl IrcSession {
         {
             conn.learn_mask(mask);
         }
-        if self.settings.sasl.is_some() && !conn.sasl_done {
+        if self.welcomed_unproven(conn) {
+            return;
+        }
+        if self.settings.sasl.is_some() && conn.login.by.is_none() {
             // The server has no CAP at all, or did not wait for us.
             self.no_sasl(conn);
             return;
@@ -237,55 +150,7 @@ impl IrcSession {
         if conn.phase != Phase::Motd {
             return;
         }
-        let password = self.secrets.get(PASSWORD).map(str::to_owned);
-        if let Some(password) = password.filter(|_| !conn.sasl_done) {
-            let account = self.account_name();
-            let words = if conn.isupport.same(&account, &conn.nick) {
-                format!("IDENTIFY {password}")
-            } else {
-                format!("IDENTIFY {account} {password}")
-            };
-            self.say_now("PRIVMSG", &["NickServ"], Some(&words));
-            conn.phase = Phase::Identifying { until: later(now, IDENTIFY) };
-        } else {
-            self.ready(conn, now);
-        }
-    }
-
-    /// A private line of services while we wait for NickServ.
-    pub(super) fn on_services(&mut self, conn: &mut Conn, line: &Line, now: Timestamp) {
-        if !matches!(conn.phase, Phase::Identifying { .. })
-            || !line.nick().is_some_and(|nick| conn.isupport.same(nick, "NickServ"))
-        {
-            return;
-        }
-        let words = line.trailing().to_lowercase();
-        let has = |needles: &[&str]| needles.iter().any(|needle| words.contains(needle));
-        if has(&[
-            "now identified",
-            "now logged in",
-            "password accepted",
-            "you are now recognized",
-            "already identified",
-        ]) {
-            self.ready(conn, now);
-        } else if has(&["invalid password", "incorrect", "wrong password", "authentication failed", "password failed"])
-        {
-            let place = self.place();
-            let why =
-                format!("{place} refused the login of {}: give the right account and password", self.account_name());
-            self.refused_login(conn, why);
-        } else if has(&["not registered", "isn't registered", "not a registered"]) && self.settings.nickserv {
-            let place = self.place();
-            let why =
-                format!("{} is not registered at {place}: register it, or leave the password out", self.account_name());
-            self.refused_login(conn, why);
-        }
-    }
-
-    /// There is nobody called NickServ.
-    pub(super) fn no_services(&mut self, conn: &mut Conn, now: Timestamp) {
-        if matches!(conn.phase, Phase::Identifying { .. }) {
+        if !self.identify(conn, now) {
             self.ready(conn, now);
         }
     }
@@ -296,7 +161,7 @@ impl IrcSession {
         conn.over = Some(End::Wrong(why));
     }
 
-    /// `465`: we are banned. The ERROR that follows would say it less clearly.
+    /// `465`, `466`: we are banned, or about to be. The ERROR that follows would say it less clearly.
     pub(super) fn on_banned(&mut self, conn: &mut Conn, line: &Line) {
         let said: String = line.trailing().chars().filter(|c| !c.is_control()).take(200).collect();
         let why = format!("{} bars us ({said}): ask its operators; tried again in hours", self.place());
@@ -309,6 +174,14 @@ impl IrcSession {
             conn.phase = Phase::Welcome;
         }
         self.on_unknown_delivery_command(conn, line, now);
+    }
+
+    /// `451 <nick> [command] :You have not registered`. Before the welcome old servers say so of CAP; after it, the
+    /// server has forgotten us, and all is begun anew.
+    pub(super) fn on_not_registered(conn: &mut Conn) {
+        if matches!(conn.phase, Phase::Motd | Phase::Identifying { .. } | Phase::Ready) {
+            conn.over = Some(End::Network("it has forgotten that we registered".to_owned()));
+        }
     }
 
     /// Channels are joined, messages flow.

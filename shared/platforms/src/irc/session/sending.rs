@@ -66,7 +66,7 @@ pub(super) struct Refusal {
 }
 
 /// Where a piece is: channel, delivery, piece.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Spot(usize, usize, usize);
 
 impl Pending {
@@ -178,7 +178,8 @@ impl IrcSession {
         let ticket = self.tickets + 1;
         let labelled = conn.caps.on("labeled-response");
         let target = self.channels[at].name.clone();
-        let (wire, text) = match wire(&piece, &target, ticket, labelled, conn.isupport.linelen) {
+        let (wire, text) = match wire(&piece, &target, ticket, labelled, self.channels[at].bare, conn.isupport.linelen)
+        {
             Ok(wire) => wire,
             Err(e) => {
                 self.refuse(Spot(at, which, index), format!("it can't be written as an IRC line: {e}"));
@@ -305,7 +306,15 @@ impl IrcSession {
 }
 
 /// The bytes of a piece, and its text as an echo will show it.
-fn wire(piece: &Piece, target: &str, ticket: u64, labelled: bool, max: usize) -> Result<(Vec<u8>, String), Unsafe> {
+fn wire(
+    piece: &Piece,
+    target: &str,
+    ticket: u64,
+    labelled: bool,
+    bare: bool,
+    max: usize,
+) -> Result<(Vec<u8>, String), Unsafe> {
+    let safe = |text: &str| if bare { text::bare(&text::safe(text)) } else { text::safe(text) };
     let label = format!("s{ticket}");
     let about = piece.about.as_deref().unwrap_or_default();
     let mut tags: Vec<(&str, &str)> = Vec::new();
@@ -327,14 +336,14 @@ fn wire(piece: &Piece, target: &str, ticket: u64, labelled: bool, max: usize) ->
                         tags.push(("draft/multiline-concat", ""));
                     }
                     let lead = if i == 0 { lead.as_str() } else { "" };
-                    let text = text::safe(&format!("{lead}{}", part.text));
+                    let text = safe(&format!("{lead}{}", part.text));
                     bytes.extend(codec::line(&tags, "PRIVMSG", &[target], Some(&text), max)?);
                 }
                 bytes.extend(codec::line(&[], "BATCH", &[&format!("-{batch}")], None, LINE_MAX)?);
                 return Ok((bytes, String::new()));
             }
             let words = parts.first().map_or("", |part| part.text.as_str());
-            let mut text = text::safe(&format!("{lead}{words}"));
+            let mut text = safe(&format!("{lead}{words}"));
             match relay {
                 Some(nick) => {
                     if *action {

@@ -3,6 +3,7 @@
 use sameroom_model::{Availability, EventKind, MembershipChange, Outcome};
 
 use super::world::{Setup, World, plain};
+use crate::Input;
 
 fn three() -> World {
     let mut irc =
@@ -104,6 +105,82 @@ fn an_invitation_opens_the_door() {
     irc.client("JOIN #c");
     irc.server(":bot!~bot@host.test JOIN #c");
     assert_eq!(irc.rooms.pop_back(), Some(("#c".into(), Availability::Open)));
+}
+
+#[test]
+fn who_may_knock_knocks_once_for_each_time_that_it_is_turned_away() {
+    let knock = "KNOCK #c :Sameroom, a bridge between rooms, asks for an invitation";
+    let mut irc = Setup::fast().start();
+    irc.connects("", "CASEMAPPING=ascii KNOCK");
+    irc.sent.clear();
+    irc.server(":irc.test 473 bot #c :Cannot join channel (+i)");
+    irc.client(knock);
+    closed(&mut irc, "invite bot there");
+    irc.server(":irc.test 711 bot #c :Your KNOCK has been delivered");
+    irc.silence();
+    // Connecting the room again, or the server again, is no reason to knock anew.
+    irc.has_rooms(&["#c"], None);
+    irc.client("JOIN #c");
+    irc.server(":irc.test 473 bot #c :Cannot join channel (+i)");
+    irc.silence();
+    irc.handle(Input::Closed("reset"));
+    irc.passes(10);
+    irc.connects("", "CASEMAPPING=ascii KNOCK");
+    irc.sent.clear();
+    answering(&mut irc, 3600);
+    irc.sent.retain(|line| !line.starts_with("PING"));
+    irc.client("JOIN #c");
+    irc.server(":irc.test 473 bot #c :Cannot join channel (+i)");
+    irc.client(knock);
+    irc.server(":op!o@h INVITE bot :#c");
+    irc.client("JOIN #c");
+}
+
+#[test]
+fn a_knock_that_was_no_use_changes_nothing_and_one_on_an_open_door_lets_us_in() {
+    let mut irc = Setup::fast().start();
+    irc.connects("", "CASEMAPPING=ascii KNOCK");
+    irc.server(":irc.test 473 bot #c :Cannot join channel (+i)");
+    irc.sent.clear();
+    irc.server(":irc.test 480 bot #c :Cannot knock on #c, you are banned");
+    irc.server(":irc.test 712 bot #c :Too many KNOCKs");
+    irc.passes(50);
+    irc.silence();
+    irc.server(":irc.test 713 bot #c :Channel is open.");
+    irc.client("JOIN #c");
+}
+
+#[test]
+fn throttled_joins_are_tried_again_after_a_while() {
+    for numeric in ["480", "495", "500", "437"] {
+        let mut irc = Setup::fast().start();
+        irc.connects("", "CASEMAPPING=ascii");
+        let id = irc.says("ann", "waits");
+        irc.sent.clear();
+        irc.server(&format!(":irc.test {numeric} bot #c :Cannot join channel: wait a while"));
+        irc.passes(29);
+        irc.silence();
+        irc.passes(1);
+        irc.client("JOIN #c");
+        irc.unsettled();
+        irc.server(":bot!~bot@host.test JOIN #c");
+        irc.client("PRIVMSG #c :<ann> waits");
+        irc.pong();
+        irc.done(&id);
+    }
+}
+
+#[test]
+fn a_join_of_too_many_channels_becomes_several() {
+    let mut irc = Setup { rooms: vec!["#a", "#b"], ..Setup::fast() }.start();
+    irc.connects("", "CASEMAPPING=ascii");
+    irc.sent.retain(|line| line.starts_with("JOIN"));
+    irc.client("JOIN #a,#b");
+    irc.server(":irc.test 407 bot #a,#b :Too many targets");
+    irc.client("JOIN #a");
+    irc.client("JOIN #b");
+    irc.server(":irc.test 407 bot #a :Duplicate recipients");
+    irc.silence();
 }
 
 fn answering(irc: &mut World, seconds: i64) {

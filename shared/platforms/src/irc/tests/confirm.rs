@@ -1,8 +1,8 @@
 //! Every delivery is settled by what the server says: an echo, a refusal, a barrier; or it is sent again.
 
-use sameroom_model::{Outcome, Sent};
+use sameroom_model::{Action, Block, Inline, Outcome, Sent, Text};
 
-use super::world::{Setup, World, plain};
+use super::world::{Setup, World, plain, post};
 use crate::Input;
 
 const LABELS: &str = "message-tags batch echo-message labeled-response";
@@ -289,4 +289,51 @@ fn stop_waits_two_seconds_for_the_server_and_not_at_all_without_one() {
     let mut irc = Setup::default().start();
     irc.handle(Input::Stop);
     assert!(irc.stopped);
+}
+
+fn bold(word: &str) -> Action {
+    let strong = Inline::Strong(vec![Inline::Text(word.into())]);
+    post(Text { blocks: vec![Block::Paragraph(vec![strong])] })
+}
+
+#[test]
+fn where_colours_are_blocked_it_is_said_without_them() {
+    for (caps, numeric) in [("", "404"), ("", "408"), ("labeled-response batch", "404"), ("echo-message", "404")] {
+        let mut irc = Setup::fast().joined(caps, "CASEMAPPING=ascii");
+        let says = |irc: &mut World, text: &str| {
+            let line = irc.sent.pop_front().expect("a line");
+            let (label, line) =
+                line.strip_prefix("@label=").map_or(("", line.as_str()), |l| l.split_once(' ').unwrap());
+            assert_eq!(line, format!("PRIVMSG #c :<ann> {text}"));
+            if label.is_empty() { String::new() } else { format!("@label={label} ") }
+        };
+        let taken = |irc: &mut World, label: &str, text: &str| match caps {
+            "" => irc.pong(),
+            _ => irc.server(&format!("{label}:bot!~bot@host.test PRIVMSG #c :<ann> {text}")),
+        };
+        let id = irc.does("#c", "ann", bold("loud"));
+        let label = says(&mut irc, "\u{2}loud\u{2}");
+        irc.server(&format!("{label}:irc.test {numeric} bot #c :Cannot send to channel (+c)"));
+        if caps.is_empty() {
+            irc.pong();
+        }
+        let label = says(&mut irc, "loud");
+        taken(&mut irc, &label, "loud");
+        irc.done(&id);
+        let id = irc.does("#c", "ann", bold("again"));
+        let label = says(&mut irc, "again");
+        taken(&mut irc, &label, "again");
+        irc.done(&id);
+        // What is refused without formatting is refused.
+        let id = irc.does("#c", "ann", bold("muted"));
+        let label = says(&mut irc, "muted");
+        irc.server(&format!("{label}:irc.test {numeric} bot #c :Cannot send to channel"));
+        if caps.is_empty() {
+            irc.pong();
+        }
+        assert!(matches!(irc.outcome(&id), Outcome::Refused { .. }), "{caps}");
+        irc.server(":op!o@h MODE #c -c");
+        irc.does("#c", "ann", bold("loud"));
+        says(&mut irc, "\u{2}loud\u{2}");
+    }
 }

@@ -49,6 +49,24 @@ fn parameters_before_and_behind_the_hash() {
 }
 
 #[test]
+fn pins_as_tools_print_them() {
+    let hex = "0aff".repeat(16);
+    let colons = vec!["0A:FF"; 16].join(":");
+    for url in [format!("ircs://h/#c?pin=sha256:{hex}"), format!("ircs://h/c?pin=SHA256:{colons}")] {
+        assert_eq!(locate(&url).unwrap().account.settings["pin"], format!("sha256:{hex}"));
+    }
+    assert_eq!(locate("ircs://h/#c").unwrap().account.settings.get("pin"), None);
+    let scram = locate("ircs://h/#c?sasl=SCRAM-SHA-256&password=env:PW").unwrap();
+    assert_eq!(scram.account.settings["sasl"], "scram-sha-256");
+    for (more, part) in
+        [("irc://h/#c?", "begin the URL with ircs://"), ("ircs://h/#c?ca=file:x&", "give `ca` or `pin`")]
+    {
+        let why = locate(&format!("{more}pin=sha256:{hex}")).unwrap_err();
+        assert!(why.contains(part), "{why}");
+    }
+}
+
+#[test]
 fn what_does_not_do_is_named_with_its_cure() {
     for (url, part) in [
         ("irc://irc.test", "names no channel"),
@@ -60,6 +78,8 @@ fn what_does_not_do_is_named_with_its_cure() {
         ("irc://9lives@irc.test/#a", "can't be a nick"),
         ("irc://irc.test/#a?colour=red", "those are key, sasl"),
         ("irc://irc.test/#a?sasl=scram", "sasl=plain or sasl=external"),
+        ("irc://irc.test/#a?sasl=scram-sha-256", "`sasl=scram-sha-256` needs a password"),
+        ("ircs://irc.test/#a?pin=sha256:0a", "give pin=sha256:HEX"),
         ("irc://irc.test/#a?sasl=plain", "needs a password"),
         ("irc://irc.test/#a?sasl=external", "needs ircs://"),
         ("irc://irc.test/#a?rate=-1", "`rate`"),

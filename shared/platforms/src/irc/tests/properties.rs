@@ -117,6 +117,8 @@ const COMMANDS: &[&str] = &[
     "401",
     "403",
     "404",
+    "407",
+    "408",
     "417",
     "421",
     "422",
@@ -130,6 +132,9 @@ const COMMANDS: &[&str] = &[
     "473",
     "474",
     "475",
+    "477",
+    "480",
+    "713",
     "731",
     "900",
     "903",
@@ -207,7 +212,7 @@ proptest! {
     ) {
         let mut irc = Setup::fast().joined(
             "message-tags server-time batch echo-message labeled-response draft/chathistory draft/multiline=max-bytes=999 draft/relaymsg=/",
-            "CASEMAPPING=ascii",
+            "CASEMAPPING=ascii KNOCK",
         );
         for (n, (tags, source, command, params)) in lines.into_iter().enumerate() {
             if n % 7 == 0 {

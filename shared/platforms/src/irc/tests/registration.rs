@@ -3,7 +3,7 @@
 use sameroom_model::{AccountState, Outcome};
 
 use super::world::Setup;
-use crate::{Dial, Input};
+use crate::{Dial, Input, Pin};
 
 #[test]
 fn an_old_server_without_capabilities() {
@@ -39,6 +39,29 @@ fn a_server_that_does_not_know_cap() {
     irc.server(":irc.test 001 bot :Welcome");
     irc.server(":irc.test 376 bot :End of MOTD");
     assert_eq!(irc.sent.pop_back().as_deref(), Some("JOIN #c"));
+}
+
+#[test]
+fn a_server_that_forgets_us_is_begun_with_anew() {
+    let mut irc = Setup::default().start();
+    irc.handle(Input::Opened);
+    irc.server(":irc.test 451 * CAP :You have not registered");
+    irc.server(":irc.test 001 bot :Welcome");
+    irc.server(":irc.test 376 bot :End of MOTD");
+    assert_eq!((irc.sent.pop_back().as_deref(), irc.closed), (Some("JOIN #c"), 0));
+    irc.dials.clear();
+    irc.server(":irc.test 451 bot :You have not registered");
+    assert_eq!(irc.closed, 1);
+    irc.passes(2);
+    assert_eq!(irc.dials.len(), 1);
+}
+
+#[test]
+fn a_pin_goes_with_the_connection() {
+    let settings = serde_json::json!({ "pin": format!("sha256:{}", "0a".repeat(32)) });
+    let irc = Setup { endpoint: Some("ircs://irc.test"), settings, ..Setup::default() }.start();
+    let Some(Dial::Tcp { tls: Some(tls), .. }) = irc.dials.front() else { panic!("TLS") };
+    assert_eq!((tls.pin, tls.pinnable), (Some(Pin([10; 32])), true));
 }
 
 #[test]
@@ -285,6 +308,10 @@ fn a_wrong_server_password_and_a_ban_are_for_the_owner() {
     irc.handle(Input::Opened);
     irc.server(":irc.test 465 bot :You are banned from this server");
     assert!(irc.needs_owner().contains("bars us"));
+    let mut early = Setup::default().start();
+    early.handle(Input::Opened);
+    early.server(":irc.test 466 bot :You will be banned");
+    assert!(early.needs_owner().contains("bars us"));
     irc.dials.clear();
     irc.passes(3500);
     assert_eq!(irc.dials.len(), 0);

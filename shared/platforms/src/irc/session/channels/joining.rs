@@ -7,6 +7,9 @@ use super::super::super::settings::channel_key;
 use super::super::{Conn, IrcSession, later};
 use super::{Channel, JOIN_ANSWER, SELDOM, State};
 
+/// How long after NickServ was told our password a channel that wants a login is tried again.
+const LOGIN_ANSWER: SignedDuration = SignedDuration::from_secs(10);
+
 impl IrcSession {
     /// Joins what is to be joined now: many channels in one line, those with keys first, since keys are paired by
     /// position.
@@ -84,6 +87,17 @@ impl IrcSession {
         if self.channels[at].joined() {
             return;
         }
+        if line.command == "480" && self.channels[at].blocked().is_some() {
+            // A KNOCK that is of no use, on servers that say so by this number.
+            return;
+        }
+        if line.command == "477" && self.identify_late(conn, now) {
+            self.channels[at].state = State::Away { at: Some(later(now, LOGIN_ANSWER)) };
+            return;
+        }
+        if line.command == "473" {
+            self.knock(conn, at, now);
+        }
         let place = self.place();
         let channel = &mut self.channels[at];
         channel.refused += 1;
@@ -128,6 +142,39 @@ impl IrcSession {
         };
         let at_time = wait.map(|wait| later(now, wait));
         self.block(at, why, at_time);
+    }
+
+    /// Asks those in a channel for invited people to let us in: once for each time that we are turned away, and not for
+    /// every connection anew.
+    fn knock(&mut self, conn: &mut Conn, at: usize, now: Timestamp) {
+        let channel = &mut self.channels[at];
+        let lately = channel.knocked.is_some_and(|last| now.duration_since(last) < SELDOM);
+        if conn.isupport.knock && !lately {
+            channel.knocked = Some(now);
+            // Some servers want words, and others leave them aside.
+            conn.control("KNOCK", &[&channel.name], Some("Sameroom, a bridge between rooms, asks for an invitation"));
+        }
+    }
+
+    /// `713 <me> <channel> :Channel is open`: there was no need to knock.
+    pub(in super::super) fn on_open_door(&mut self, conn: &Conn, line: &Line) {
+        let Some(at) = self.channel(conn, line.param(1)) else { return };
+        if self.channels[at].blocked().is_some() {
+            self.channels[at].state = State::Away { at: None };
+        }
+    }
+
+    /// `407`: the server takes fewer channels in one JOIN than it was given. One at a time always works.
+    pub(in super::super) fn on_too_many(&mut self, conn: &mut Conn) {
+        if conn.isupport.join_targets == Some(1) {
+            return;
+        }
+        conn.isupport.join_targets = Some(1);
+        for channel in &mut self.channels {
+            if matches!(channel.state, State::Joining { .. }) {
+                channel.state = State::Away { at: None };
+            }
+        }
     }
 
     /// `470 <me> <channel> <other> :Forwarding to another channel`: we are not led elsewhere.

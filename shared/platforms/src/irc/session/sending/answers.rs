@@ -95,7 +95,7 @@ impl IrcSession {
         }
     }
 
-    /// `401`, `403`, `404`, `442`: a target can't be spoken to, or is none.
+    /// `401`, `403`, `404`, `408`, `442`: a target can't be spoken to, or is none.
     pub(in super::super) fn on_refused_target(&mut self, conn: &mut Conn, line: &Line, now: Timestamp) {
         let target = line.param(1).to_owned();
         if conn.isupport.same(&target, "NickServ") {
@@ -113,6 +113,9 @@ impl IrcSession {
                 let why = format!("{} has no channel {name} ({words}): check the room's URL", self.place());
                 self.block(at, why, Some(later(now, SignedDuration::from_hours(1))));
             }
+            return;
+        }
+        if joined && matches!(line.command.as_str(), "404" | "408") && self.put_back_bare(at, line) {
             return;
         }
         let again = !joined || line.command == "442";
@@ -202,6 +205,22 @@ impl IrcSession {
             // What the server can't do is left out.
             self.confirm(spot, None);
         }
+    }
+
+    /// A channel that blocks colours (`+c`) refuses with the words of any other refusal: a line with formatting is said
+    /// once more without it, and so are those after it. Says whether there was one.
+    fn put_back_bare(&mut self, at: usize, line: &Line) -> bool {
+        let label = self.labelled(line);
+        let spot = self.channels[at]
+            .flights()
+            .filter(|(_, _, flight, _)| text::formatted(&flight.text))
+            .map(|(which, piece, _, _)| Spot(at, which, piece))
+            .find(|spot| label.is_none_or(|label| label == *spot));
+        if let Some(spot) = spot {
+            self.channels[at].bare = true;
+            self.put_back(spot);
+        }
+        spot.is_some()
     }
 
     fn labelled(&self, line: &Line) -> Option<Spot> {
