@@ -169,8 +169,11 @@ impl Sender {
     async fn post(&mut self, room: &str, word: &str) {
         let Signed { body, headers } = signed(room, word);
         let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
-        let request =
-            format!("POST {} HTTP/1.1\r\nhost: bench\r\n{headers}content-length: {}\r\n\r\n{body}", self.path, body.len());
+        let request = format!(
+            "POST {} HTTP/1.1\r\nhost: bench\r\n{headers}content-length: {}\r\n\r\n{body}",
+            self.path,
+            body.len()
+        );
         self.stream.write_all(request.as_bytes()).await.expect("written");
         let mut buffer = std::mem::take(&mut self.buffer);
         // The status line is what the reader skips; an answer that is not 2xx shows here.

@@ -43,14 +43,14 @@ pub(crate) async fn run(report: &mut Report) {
         return;
     }
     for name in ["hello", "inbound", "relay", "api"] {
-        match std::fs::metadata(program(name).with_extension("zip")) {
+        match std::fs::metadata(built().join(format!("{name}.zip"))) {
             Ok(zip) => report.put(&format!("lambda: {name}: zipped"), zip.len() as f64 / 1e6, "MB"),
             Err(_) => report.skip(&format!("lambda: {name}: zipped"), "there is no zip; run `tests/run bench`"),
         }
     }
     let mut hello = Measured::default();
     for _ in 0..STARTS {
-        let mut asked = |n| request("GET", "/", &[], &n.to_string());
+        let mut asked = |n: usize| request("GET", "/", &[], &n.to_string());
         hello.round("hello", &[], &mut asked, None).await;
     }
     hello.tell("hello", report);
@@ -205,7 +205,8 @@ impl Cloud {
 
     /// A request of the API.
     fn asks(&self, method: &str, path: &str, body: &str) -> Value {
-        let headers = [("content-type", "application/json".to_owned()), ("authorization", format!("Bearer {}", self.key))];
+        let headers =
+            [("content-type", "application/json".to_owned()), ("authorization", format!("Bearer {}", self.key))];
         request(method, path, &headers, body)
     }
 
@@ -241,7 +242,7 @@ impl Cloud {
     async fn functions(&self, report: &mut Report) {
         let (mut inbound, mut relay, mut api) = (Measured::default(), Measured::default(), Measured::default());
         for start in 0..STARTS {
-            let mut hook = |n| {
+            let mut hook = |n: usize| {
                 let hook::Signed { body, headers } = hook::signed("room0", &format!("bench-{start}-{n}"));
                 request("POST", &format!("/hooks/webhook/{}", self.account), &headers, &body)
             };
@@ -250,8 +251,8 @@ impl Cloud {
             while let Some(job) = self.takes().await {
                 jobs.push(job);
             }
-            relay.round("relay", &self.variables, &mut |n| jobs[n].clone(), Some(&self.slow)).await;
-            let mut asks = |_| self.asks("GET", "/api/v1/tubes", "");
+            relay.round("relay", &self.variables, &mut |n: usize| jobs[n].clone(), Some(&self.slow)).await;
+            let mut asks = |_: usize| self.asks("GET", "/api/v1/tubes", "");
             api.round("api", &self.variables, &mut asks, Some(&self.slow)).await;
         }
         inbound.tell("inbound", report);
@@ -290,7 +291,11 @@ fn request(method: &str, path: &str, headers: &[(&str, String)], body: &str) -> 
 
 /// A function, stripped, as `tests/run` lays it out.
 fn program(name: &str) -> PathBuf {
-    probe::target().join("bootstraps/function").join(name).join("bootstrap")
+    built().join(name).join("bootstrap")
+}
+
+fn built() -> PathBuf {
+    probe::target().join("bootstraps/function")
 }
 
 fn text(value: &Value) -> String {

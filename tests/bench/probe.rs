@@ -109,7 +109,8 @@ impl Report {
     }
 
     pub(crate) fn json(&self) -> String {
-        let measured = self.rows.iter().map(|(name, value, unit)| json!({"measure": name, "value": value, "unit": unit}));
+        let measured =
+            self.rows.iter().map(|(name, value, unit)| json!({"measure": name, "value": value, "unit": unit}));
         let skipped = self.skipped.iter().map(|(name, why)| json!({"measure": name, "skipped": why}));
         let rows: Vec<Value> = measured.chain(skipped).collect();
         serde_json::to_string_pretty(&rows).expect("numbers and names")

@@ -37,7 +37,7 @@ mapfile -t lines < <(awk '/^## /{on = /^## On AWS/} on && /^```sh/{in_block = 1;
     sed 's/ *# .*//')
 [ "${#lines[@]}" -ge 4 ] || die "README.md has no commands under 'On AWS'"
 for line in "${lines[@]}"; do
-    printf '+ %s\n' "$line"
+    printf '$ %s\n' "$line"
     case $line in
         'sam deploy') (yes || true) | timeout 600 sam deploy ;;
         'sam remote invoke '*) said=$(eval "timeout 120 $line") ;;
@@ -51,7 +51,6 @@ for function in Inbound Relay ApiFunction; do
     [ -x ".aws-sam/build/$function/bootstrap" ] || die "sam build made no bootstrap of $function"
     printf '%s: %s bytes\n' "$function" "$(stat -c %s ".aws-sam/build/$function/bootstrap")"
 done
-# Lambda says nothing of a binary that is for another machine until it is called; nor that it may not unwind.
 key=$(printf '%s' "$said" | python3 -c 'import json, sys
 text = sys.stdin.read()
 print(json.loads(text[text.index("{"):])["token"])')
