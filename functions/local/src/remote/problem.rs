@@ -129,7 +129,8 @@ mod tests {
 
     #[test]
     fn whoever_runs_it_is_led_to_its_log() {
-        let body = json!({"type": "urn:sameroom:problem:unavailable", "detail": "Send this again.", "request_id": "r1"});
+        let body =
+            json!({"type": "urn:sameroom:problem:unavailable", "detail": "Send this again.", "request_id": "r1"});
         let failure = Failure::answered("https://x", 503, &body);
         assert_eq!(failure.to_string(), "Send this again. Its log says why. (503, request r1)");
         assert_eq!(failure.code, 1);
