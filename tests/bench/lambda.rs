@@ -135,7 +135,7 @@ impl Cloud {
             slow: Vec::new(),
             key: String::new(),
             account: String::new(),
-            sink: sink,
+            sink,
         };
         let table = json!({
             "TableName": "bench", "BillingMode": "PAY_PER_REQUEST",
