@@ -8,7 +8,7 @@ RUN apt-get update && apt-get install -y --no-install-recommends cmake clang && 
 WORKDIR /source
 COPY . .
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/source/target \
-    cargo build --locked --profile lambda -p sameroom-worker && cp target/lambda/worker /worker
+    cargo build --locked --profile function -p sameroom-worker && cp target/function/worker /worker
 
 # glibc, CA certificates, and nobody to log in as.
 FROM gcr.io/distroless/cc-debian12:nonroot

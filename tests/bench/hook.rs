@@ -125,6 +125,31 @@ pub(crate) fn pairs(sink: &Sink, tubes: usize) -> Vec<String> {
         .collect()
 }
 
+/// A webhook: its body, and the headers that prove it.
+pub(crate) struct Signed {
+    pub(crate) body: String,
+    pub(crate) headers: [(&'static str, String); 4],
+}
+
+/// A message with that word, by the sender that [`pairs`] names.
+pub(crate) fn signed(room: &str, word: &str) -> Signed {
+    let body = format!(
+        r#"{{"type":"message.posted","room":"{room}","id":"{word}","author":{{"id":"u1","name":"Ann Example"}},"message":{{"id":"{word}","text":"{word} says that the *deploy* of build 42 went well, see https://example.org/builds/42"}}}}"#
+    );
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    let key = STANDARD.decode(&SECRET[6..]).expect("base64");
+    let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any length");
+    mac.update(format!("{word}.{now}.{body}").as_bytes());
+    let signature = STANDARD.encode(mac.finalize().into_bytes());
+    let headers = [
+        ("content-type", "application/json".to_owned()),
+        ("webhook-id", word.to_owned()),
+        ("webhook-timestamp", now.to_string()),
+        ("webhook-signature", format!("v1,{signature}")),
+    ];
+    Signed { body, headers }
+}
+
 /// A connection that posts signed events, one after the other.
 struct Sender {
     stream: TcpStream,
@@ -142,17 +167,10 @@ impl Sender {
     }
 
     async fn post(&mut self, room: &str, word: &str) {
-        let body = format!(
-            r#"{{"type":"message.posted","room":"{room}","id":"{word}","author":{{"id":"u1","name":"Ann Example"}},"message":{{"id":"{word}","text":"{word} says that the *deploy* of build 42 went well, see https://example.org/builds/42"}}}}"#
-        );
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        let key = STANDARD.decode(&SECRET[6..]).expect("base64");
-        let mut mac = Hmac::<Sha256>::new_from_slice(&key).expect("any length");
-        mac.update(format!("{word}.{now}.{body}").as_bytes());
-        let signature = STANDARD.encode(mac.finalize().into_bytes());
+        let Signed { body, headers } = signed(room, word);
+        let headers: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
         let request = format!(
-            "POST {} HTTP/1.1\r\nhost: bench\r\ncontent-type: application/json\r\nwebhook-id: {word}\r\nwebhook-timestamp: \
-             {now}\r\nwebhook-signature: v1,{signature}\r\ncontent-length: {}\r\n\r\n{body}",
+            "POST {} HTTP/1.1\r\nhost: bench\r\n{headers}content-length: {}\r\n\r\n{body}",
             self.path,
             body.len()
         );

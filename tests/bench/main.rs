@@ -7,8 +7,10 @@
 
 mod hook;
 mod irc;
+mod lambda;
 mod lists;
 mod probe;
+mod runtime;
 mod slack;
 
 use std::time::Duration;
@@ -45,6 +47,9 @@ fn main() {
         }
         if wanted("api") {
             lists::run(&mut report).await;
+        }
+        if wanted("lambda") {
+            lambda::run(&mut report).await;
         }
     });
     report.print();

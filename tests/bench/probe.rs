@@ -64,9 +64,7 @@ impl Program {
 
     /// Resident memory.
     pub(crate) fn rss_mb(&self) -> f64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
-        line.split_whitespace().nth(1).expect("kB").parse::<f64>().expect("a number") / 1024.0
+        rss_mb(self.pid())
     }
 
     /// Ends it in order.
@@ -82,25 +80,39 @@ impl Program {
 
 /// What was measured, in order.
 #[derive(Default)]
-pub(crate) struct Report(Vec<(String, f64, &'static str)>);
+pub(crate) struct Report {
+    rows: Vec<(String, f64, &'static str)>,
+    skipped: Vec<(String, String)>,
+}
 
 impl Report {
+    /// Something that can't be measured here, and why.
+    pub(crate) fn skip(&mut self, name: &str, why: &str) {
+        eprintln!("  skipped: {name}: {why}");
+        self.skipped.push((name.to_owned(), why.to_owned()));
+    }
+
     pub(crate) fn put(&mut self, name: &str, value: f64, unit: &'static str) {
         eprintln!("  {name}: {value:.1} {unit}");
-        self.0.push((name.to_owned(), value, unit));
+        self.rows.push((name.to_owned(), value, unit));
     }
 
     pub(crate) fn print(&self) {
-        let width = self.0.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
+        let width = self.rows.iter().map(|(name, ..)| name.len()).max().unwrap_or_default();
         println!("\n{:<width$}  {:>10}  unit", "measure", "value");
-        for (name, value, unit) in &self.0 {
+        for (name, value, unit) in &self.rows {
             println!("{name:<width$}  {value:>10.1}  {unit}");
+        }
+        for (name, why) in &self.skipped {
+            println!("skipped: {name}: {why}");
         }
     }
 
     pub(crate) fn json(&self) -> String {
-        let rows: Vec<Value> =
-            self.0.iter().map(|(name, value, unit)| json!({"measure": name, "value": value, "unit": unit})).collect();
+        let measured =
+            self.rows.iter().map(|(name, value, unit)| json!({"measure": name, "value": value, "unit": unit}));
+        let skipped = self.skipped.iter().map(|(name, why)| json!({"measure": name, "skipped": why}));
+        let rows: Vec<Value> = measured.chain(skipped).collect();
         serde_json::to_string_pretty(&rows).expect("numbers and names")
     }
 }
@@ -119,15 +131,26 @@ pub(crate) fn yardstick() -> f64 {
     (0..3).map(|_| run()).fold(f64::MAX, f64::min)
 }
 
+/// A process's resident memory.
+pub(crate) fn rss_mb(pid: u32) -> f64 {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("it runs");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a VmRSS line");
+    line.split_whitespace().nth(1).expect("kB").parse::<f64>().expect("a number") / 1024.0
+}
+
 /// The release binary's size in bytes.
 pub(crate) fn binary_size() -> u64 {
     std::fs::metadata(binary()).expect("the release binary; build it by `cargo build --release`").len()
 }
 
+/// The folder that cargo builds into.
+pub(crate) fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from)
+}
+
 fn binary() -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-    target.join("release/sameroom")
+    target().join("release/sameroom")
 }
 
 /// Where data is put: beside the build, on a real disk; the usual place for temporary files may be memory.

@@ -2,6 +2,7 @@
 //! there.
 #![allow(clippy::expect_used, reason = "only tests use it")]
 
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::sync::mpsc;
 use std::time::Duration;
@@ -30,12 +31,20 @@ pub fn endpoint() -> &'static str {
     })
 }
 
+/// Whether the server is there to be started.
+pub fn installed() -> bool {
+    program().exists()
+}
+
+fn program() -> PathBuf {
+    process::target().join("venv-ministack/bin/ministack")
+}
+
 async fn start() -> (u16, Program) {
-    let program = process::target().join("venv-ministack/bin/ministack");
-    assert!(program.exists(), "ministack is not installed: run tests/run aws-contract");
+    assert!(installed(), "ministack is not installed: run tests/run aws-contract");
     let port = process::port();
     let endpoint = format!("http://127.0.0.1:{port}");
-    let mut command = process::command(program);
+    let mut command = process::command(program());
     command
         .env("GATEWAY_PORT", port.to_string())
         .env("MINISTACK_HOST", "127.0.0.1")

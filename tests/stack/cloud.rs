@@ -54,7 +54,11 @@ pub(crate) fn tool(venv: &str, program: &str) -> PathBuf {
 /// A program that was built for the stack: laid out as SAM does, under the target folder.
 pub(crate) fn built_program(name: &str) -> PathBuf {
     let top = tool("venv-sam", "sam").ancestors().nth(3).expect("it is in the target folder").to_owned();
-    let path = top.join("lambda").join(name).join(if name == "worker" { "worker" } else { "bootstrap" });
+    let path = if name == "worker" {
+        top.join("debug/worker")
+    } else {
+        top.join("bootstraps/dev").join(name).join("bootstrap")
+    };
     assert!(path.exists(), "{name} is not built: run `tests/run aws`");
     path
 }

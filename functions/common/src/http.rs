@@ -4,6 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, OnceLock};
 
+use ::http::uri::PathAndQuery;
 use ::http::{StatusCode, Uri, header};
 use axum::Router;
 use axum::body::Body;
@@ -62,7 +63,7 @@ async fn requested(request: Request, router: Router, base: &OnceLock<String>) ->
     let (mut parts, body) = request.into_parts();
     // As it would come over a connection.
     if let Some(path) = parts.uri.path_and_query() {
-        parts.uri = Uri::from(path.clone());
+        parts.uri = one_slash(path);
     }
     parts.extensions.clear();
     if let Some(peer) = peer {
@@ -75,19 +76,30 @@ async fn requested(request: Request, router: Router, base: &OnceLock<String>) ->
     }
 }
 
+/// A path that begins with one slash. AWS gives addresses with a slash at their end, and people put `/hooks/…` after it.
+fn one_slash(path: &PathAndQuery) -> Uri {
+    let rest = path.as_str().trim_start_matches('/');
+    if path.as_str().len() - rest.len() < 2 {
+        return Uri::from(path.clone());
+    }
+    format!("/{rest}").parse().unwrap_or_else(|_| Uri::from(path.clone()))
+}
+
 /// Answers somebody who invoked the function.
 async fn invoked(
     body: &lambda_http::Body,
     engine: sameroom_engine::Engine,
     ask: Option<Ask>,
 ) -> Result<Response, Error> {
-    const WORDS: &str = "this function answers HTTP requests";
-    let asked: Asked = serde_json::from_slice(body.as_ref()).map_err(|_| WORDS)?;
-    let answer = match ask {
-        Some(ask) => ask(engine, asked.sameroom.clone()).await?,
-        None => None,
+    let Some(ask) = ask else {
+        return Err("this function takes webhooks by HTTP, and nothing else: invoke ApiFunction".into());
     };
-    let answer = answer.ok_or_else(|| format!("{WORDS}, and knows no \"{}\"", asked.sameroom.escape_default()))?;
+    let asked = serde_json::from_slice(body.as_ref());
+    let answer = match asked {
+        Ok(Asked { sameroom }) => ask(engine, sameroom).await?,
+        Err(_) => None,
+    };
+    let answer = answer.ok_or(r#"this function answers HTTP requests, and one event: {"sameroom": "first-key"}"#)?;
     let json = [(header::CONTENT_TYPE, "application/json")];
     Ok((StatusCode::OK, json, Bytes::from(answer.to_string())).into_response())
 }
@@ -133,6 +145,17 @@ mod tests {
         let told = String::from_utf8_lossy(&body).into_owned();
         assert_eq!(told, "POST /api/v1/rooms/a%2Fb?q=1%202 Some(\"192.0.2.7\") a=1; b=2 {\"x\":\"é\"}");
         assert_eq!(base.get().unwrap(), "https://abc.lambda-url.us-east-1.on.aws", "not what its Host says");
+    }
+
+    #[tokio::test]
+    async fn an_address_that_ends_in_a_slash_may_stand_before_a_path_that_begins_with_one() {
+        let router = Router::new().route("/hooks/{platform}/{account}", any(told));
+        for path in ["/hooks/a/b", "//hooks/a/b"] {
+            let response = requested(event(path, "x=//1", ""), router.clone(), &OnceLock::new()).await;
+            assert_eq!(response.status(), StatusCode::OK, "{path}");
+            let body = http_body_util::BodyExt::collect(response.into_body()).await.unwrap().to_bytes();
+            assert!(String::from_utf8_lossy(&body).starts_with("POST /hooks/a/b?x=//1 "), "{body:?}");
+        }
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub fn router_with(engine: Engine, options: Options) -> Router {
 /// A router for webhooks alone.
 pub fn hooks_router(engine: Engine) -> Router {
     hooks()
-        .fallback(nothing)
+        .fallback(only_hooks)
         .method_not_allowed_fallback(wrong_method)
         .layer(DefaultBodyLimit::disable())
         .with_state(engine)
@@ -137,6 +137,12 @@ pub fn known(router: Router, caller: Caller) -> Router {
 
 async fn nothing() -> axum::response::Response {
     page::document(problem(StatusCode::NOT_FOUND, "not-found", "There is nothing at this address."))
+}
+
+async fn only_hooks() -> axum::response::Response {
+    let detail = "This address takes webhooks alone, under /hooks/PLATFORM/ACCOUNT. The API and the pages have another one; \
+                  on AWS it is the stack's output Url.";
+    page::document(problem(StatusCode::NOT_FOUND, "not-found", detail))
 }
 
 async fn wrong_method() -> axum::response::Response {

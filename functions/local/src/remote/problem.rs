@@ -46,8 +46,12 @@ impl Failure {
     pub(crate) fn answered(site: &str, status: u16, body: &Value) -> Self {
         let kind = body["type"].as_str().and_then(|kind| kind.rsplit(':').next()).unwrap_or_default().to_owned();
         let Some(detail) = body["detail"].as_str() else {
-            let text = format!("{site} answered {status}, and not as a Sameroom does; is the URL right?");
-            return Self::with(3, text);
+            let cure = match status {
+                // Of what stands before it: a proxy, or AWS before a function.
+                500.. => "if the URL is right, it can't start or can't be reached there, and its log says why",
+                _ => "is the URL right?",
+            };
+            return Self::with(3, format!("{site} answered {status}, and not as a Sameroom does; {cure}"));
         };
         let fields: Vec<String> = body["errors"]
             .as_array()
@@ -69,6 +73,7 @@ impl Failure {
             404 => (5, ""),
             409 | 412 | 422 | 403 => (6, ""),
             429 => (1, " Wait a little, and try again."),
+            500.. => (1, " Its log says why."),
             _ => (1, ""),
         };
         Self { kind, fields, ..Self::with(code, format!("{detail}{cure}{}", mark(status, body))) }
@@ -116,5 +121,18 @@ mod tests {
         let failure = Failure::answered("https://x", 200, &Value::Null);
         assert_eq!(failure.code, 3);
         assert!(failure.to_string().contains("is the URL right?"));
+        // As AWS answers for a function that ends before it is asked.
+        let failure = Failure::answered("https://x", 502, &json!({"errorType": "Runtime.ExitError"}));
+        assert_eq!(failure.code, 3);
+        assert!(failure.to_string().ends_with("its log says why"), "{failure}");
+    }
+
+    #[test]
+    fn whoever_runs_it_is_led_to_its_log() {
+        let body =
+            json!({"type": "urn:sameroom:problem:unavailable", "detail": "Send this again.", "request_id": "r1"});
+        let failure = Failure::answered("https://x", 503, &body);
+        assert_eq!(failure.to_string(), "Send this again. Its log says why. (503, request r1)");
+        assert_eq!(failure.code, 1);
     }
 }
