@@ -46,7 +46,10 @@ class Receiver:
             def do_POST(self):
                 body = self.rfile.read(int(self.headers["content-length"])).decode()
                 headers = {name.lower(): value for name, value in self.headers.items()}
-                scripted = receiver.script.pop(0) if receiver.script else None
+                if json.loads(body).get("type") == "app_rate_limited":
+                    scripted = (200, {}, 0)  # Bolt does not know it: it would answer 404.
+                else:
+                    scripted = receiver.script.pop(0) if receiver.script else None
                 if scripted:
                     status, more, wait = scripted
                     time.sleep(wait)
@@ -264,12 +267,13 @@ def events_come_twice_and_in_disorder(world):
     same(receiver.requests[0]["body"], receiver.requests[1]["body"])
     receiver.requests.clear()
     world.drops(2)
-    receiver.script = [(200, {}, 0)]  # Bolt knows no app_rate_limited: it would answer 404.
     for text in ["lost", "lost too", "heard"]:
         world.says("general", "ann", text)
     world.settled()
-    same([request["body"]["type"] for request in receiver.requests], ["app_rate_limited", "event_callback"])
-    same(receiver.requests[1]["body"]["event"]["text"], "heard")
+    # Each is a request of its own, and comes when it comes.
+    came = {request["body"]["type"]: request["body"] for request in receiver.requests}
+    same((len(receiver.requests), sorted(came)), (2, ["app_rate_limited", "event_callback"]))
+    same(came["event_callback"]["event"]["text"], "heard")
 
 
 @check
