@@ -12,9 +12,9 @@ use crate::attempt::{Begun, Verdict, looks_back};
 use crate::closed::Fault;
 use crate::commands::pong;
 use crate::lane::{LaneRow, mark, unread};
-use crate::link::Way;
 use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Tally, Unavailable, When};
 use crate::relay::UNREADABLE;
+use crate::walk::Way;
 use crate::{Engine, keys, retry, rows};
 
 /// How long a batch waits when our own infrastructure failed.

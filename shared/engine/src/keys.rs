@@ -232,8 +232,8 @@ pub(crate) fn copy(room: &RoomRef, key_there: &str) -> Key {
 }
 
 /// What [`room_leaf`]s are derived from.
-pub(crate) fn room_ends(room: &RoomRef) -> Key {
-    key(room_partition(room), "ends")
+pub(crate) fn room_neighbours(room: &RoomRef) -> Key {
+    key(room_partition(room), "neighbours")
 }
 
 /// Where a room keeps that another has no Tube but the one between them.

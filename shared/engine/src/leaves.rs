@@ -17,18 +17,18 @@ const COUNTED_MAX: usize = 8;
 
 /// What becomes of a room's surroundings.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Turn<'a> {
+pub(crate) struct EdgeChange<'a> {
     /// A Tube to this room is no more.
-    pub(crate) gone: Option<&'a RoomRef>,
+    pub(crate) removed: Option<&'a RoomRef>,
     /// There is a Tube to this room now.
-    pub(crate) come: Option<&'a RoomRef>,
+    pub(crate) added: Option<&'a RoomRef>,
     /// The room's options are these now.
     pub(crate) options: Option<RoomOptions>,
 }
 
 /// A room's surroundings: what leaf rows are derived from.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Ends {
+struct Neighbours {
     options: RoomOptions,
     /// The rooms that its Tubes lead to. `None`: there are, or were, too many to count.
     rooms: Option<Vec<RoomRef>>,
@@ -44,15 +44,20 @@ pub(crate) struct Leaf {
 impl Engine {
     /// Adds to a commit what follows from a change around a room. The commit conflicts where something else changed
     /// there in between.
-    pub(crate) async fn turn(&self, room: &RoomRef, turn: Turn<'_>, commit: &mut Commit) -> Result<(), Unavailable> {
-        let key = keys::room_ends(room);
-        let kept = rows::load::<Ends>(&*self.inner.store, &key).await?;
+    pub(crate) async fn rewire(
+        &self,
+        room: &RoomRef,
+        change: EdgeChange<'_>,
+        commit: &mut Commit,
+    ) -> Result<(), Unavailable> {
+        let key = keys::room_neighbours(room);
+        let kept = rows::load::<Neighbours>(&*self.inner.store, &key).await?;
         let before = match &kept {
             Some(kept) => kept.value.clone(),
             // The first Tube, or one that an earlier version made.
-            None => self.ends_of(room).await?,
+            None => self.neighbours_of(room).await?,
         };
-        let after = before.after(turn);
+        let after = before.after(change);
         if kept.is_some() && before == after {
             return Ok(());
         }
@@ -68,20 +73,20 @@ impl Engine {
         Ok(())
     }
 
-    async fn ends_of(&self, room: &RoomRef) -> Result<Ends, Unavailable> {
+    async fn neighbours_of(&self, room: &RoomRef) -> Result<Neighbours, Unavailable> {
         let view = self.view(room).await?;
         let rooms = view.tubes.iter().filter_map(|tube| tube.across(room)).map(|(there, _)| there.room.clone());
-        Ok(Ends { options: view.options(), rooms: Some(rooms.collect()) })
+        Ok(Neighbours { options: view.options(), rooms: Some(rooms.collect()) })
     }
 }
 
-impl Ends {
-    fn after(&self, turn: Turn<'_>) -> Self {
+impl Neighbours {
+    fn after(&self, change: EdgeChange<'_>) -> Self {
         let mut after = self.clone();
-        after.options = turn.options.unwrap_or(after.options);
+        after.options = change.options.unwrap_or(after.options);
         if let Some(rooms) = &mut after.rooms {
-            rooms.retain(|room| Some(room) != turn.gone && Some(room) != turn.come);
-            rooms.extend(turn.come.cloned());
+            rooms.retain(|room| Some(room) != change.removed && Some(room) != change.added);
+            rooms.extend(change.added.cloned());
         }
         after.rooms = after.rooms.filter(|rooms| rooms.len() <= COUNTED_MAX);
         after
@@ -100,38 +105,38 @@ impl Ends {
 mod tests {
     use super::*;
 
-    fn come(room: &RoomRef) -> Turn<'_> {
-        Turn { come: Some(room), ..Turn::default() }
+    fn added(room: &RoomRef) -> EdgeChange<'_> {
+        EdgeChange { added: Some(room), ..EdgeChange::default() }
     }
 
-    fn gone(room: &RoomRef) -> Turn<'_> {
-        Turn { gone: Some(room), ..Turn::default() }
+    fn removed(room: &RoomRef) -> EdgeChange<'_> {
+        EdgeChange { removed: Some(room), ..EdgeChange::default() }
     }
 
     #[test]
     fn a_room_is_a_leaf_with_one_tube_alone() {
         let (a, b) = (RoomRef::new("x", "a"), RoomRef::new("x", "b"));
-        let none = Ends { rooms: Some(Vec::new()), ..Ends::default() };
-        let one = none.after(come(&a));
+        let none = Neighbours { rooms: Some(Vec::new()), ..Neighbours::default() };
+        let one = none.after(added(&a));
         assert_eq!((none.leaf(), one.leaf()), (None, Some(&a)));
         // The same Tube again is still one.
-        assert_eq!(one.after(come(&a)), one);
-        let two = one.after(come(&b));
+        assert_eq!(one.after(added(&a)), one);
+        let two = one.after(added(&b));
         assert_eq!(
-            (two.leaf(), two.after(gone(&a)).leaf(), two.after(gone(&a)).after(gone(&b))),
+            (two.leaf(), two.after(removed(&a)).leaf(), two.after(removed(&a)).after(removed(&b))),
             (None, Some(&b), none)
         );
-        let moved = one.after(Turn { gone: Some(&a), come: Some(&b), options: None });
+        let moved = one.after(EdgeChange { removed: Some(&a), added: Some(&b), options: None });
         assert_eq!(moved.leaf(), Some(&b));
     }
 
     #[test]
     fn a_room_that_had_many_tubes_is_none() {
         let rooms: Vec<_> = (0..=COUNTED_MAX).map(|n| RoomRef::new("x", n.to_string())).collect();
-        let none = Ends { rooms: Some(Vec::new()), ..Ends::default() };
-        let many = rooms.iter().fold(none, |ends, room| ends.after(come(room)));
+        let none = Neighbours { rooms: Some(Vec::new()), ..Neighbours::default() };
+        let many = rooms.iter().fold(none, |now, room| now.after(added(room)));
         assert_eq!(many.rooms, None);
-        let left = rooms[1..].iter().fold(many, |ends, room| ends.after(gone(room)));
+        let left = rooms[1..].iter().fold(many, |now, room| now.after(removed(room)));
         assert_eq!(left.leaf(), None);
     }
 }

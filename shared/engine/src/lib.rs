@@ -61,6 +61,7 @@ mod tubes;
 mod versions;
 mod views;
 mod waking;
+mod walk;
 
 use std::sync::Arc;
 
@@ -95,7 +96,7 @@ pub use hosted::Entry;
 pub use ingest::problem;
 pub use joining::{Invitation, PortalError, Used};
 pub use lead::{Candidate, Lead};
-pub use link::{LinkError, Linked, Network};
+pub use link::{LinkError, Linked};
 pub use map::{Flow, MapRoom, MapTube, NetworkMap};
 pub use moving::Move;
 pub use onboarding::{Asked, OnboardError, Onboarding, Question, Status};
@@ -108,6 +109,7 @@ pub use pump::Pump;
 pub use removal::Impact;
 pub use rooms::{Listed, Refreshed, RoomsError};
 pub use tubes::{Made, OwnSide, Side, TubeView};
+pub use walk::Network;
 
 /// The engine: one value that every role shares. Cheap to clone.
 #[derive(Clone)]

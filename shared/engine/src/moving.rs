@@ -4,7 +4,7 @@
 use sameroom_model::{OwnerId, Portal, Room, RoomRef, Text, Tube, TubeId};
 
 use crate::changes::ChangeKind;
-use crate::leaves::Turn;
+use crate::leaves::EdgeChange;
 use crate::link::{LinkError, tube_id};
 use crate::owners::version;
 use crate::page::{Changed, as_expected};
@@ -73,12 +73,12 @@ impl Engine {
                 let room = Room { options: from.options, ..to.value.clone() };
                 commit.writes.push(rows::put(keys::room(what.to), &room, None, When::Version(to.version)));
             }
-            for (room, turn) in [
-                (what.from, Turn { gone: Some(other), ..Turn::default() }),
-                (what.to, Turn { come: Some(other), options, ..Turn::default() }),
-                (other, Turn { gone: Some(what.from), come: Some(what.to), options: None }),
+            for (room, change) in [
+                (what.from, EdgeChange { removed: Some(other), ..EdgeChange::default() }),
+                (what.to, EdgeChange { added: Some(other), options, ..EdgeChange::default() }),
+                (other, EdgeChange { removed: Some(what.from), added: Some(what.to), options: None }),
             ] {
-                self.turn(room, turn, &mut commit).await?;
+                self.rewire(room, change, &mut commit).await?;
             }
             if let Some((key, mut guest)) = self.guest_of(&old.tube).await? {
                 let theirs = &new.labels[1];

@@ -196,7 +196,7 @@ impl Engine {
             keys::room(room),
             keys::room_seen(room),
             keys::room_closed(room),
-            keys::room_ends(room),
+            keys::room_neighbours(room),
             keys::account_room(room),
         ];
         let writes = rows.into_iter().map(|key| Write::Delete { key, when: When::Always }).collect();

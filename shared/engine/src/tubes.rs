@@ -7,7 +7,7 @@ use sameroom_model::{
 
 use crate::changes::ChangeKind;
 use crate::joining::GuestRow;
-use crate::leaves::Turn;
+use crate::leaves::EdgeChange;
 use crate::owners::version;
 use crate::page::{Changed, Page, as_expected, read};
 use crate::ports::{Commit, CommitError, Unavailable, When};
@@ -260,8 +260,8 @@ impl Engine {
             changes.push((&tube.ends[0].owner, ChangeKind::GuestChanged, id));
         }
         for end in &tube.ends {
-            let gone = tube.across(&end.room).map(|(there, _)| &there.room);
-            self.turn(&end.room, Turn { gone, ..Turn::default() }, &mut commit).await?;
+            let removed = tube.across(&end.room).map(|(there, _)| &there.room);
+            self.rewire(&end.room, EdgeChange { removed, ..EdgeChange::default() }, &mut commit).await?;
         }
         self.tell_both(&line, "is closed", &mut commit).await?;
         let news = self.note(&mut commit, &changes).await?;

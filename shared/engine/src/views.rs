@@ -5,8 +5,8 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use crate::link::RoomView;
 use crate::ports::Row;
+use crate::walk::RoomView;
 
 /// How many rooms are kept.
 const MAX: usize = 4096;

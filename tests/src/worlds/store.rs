@@ -80,13 +80,27 @@ impl Watched {
         until(&self.stirred, look, || format!("{} jobs are still under way", self.lock().under_way.len())).await;
     }
 
-    /// Waits until both queues are empty.
+    /// Waits until all queues are empty.
     pub async fn drained(&self) {
+        self.waits_for(|census| census.waiting.values().all(|waiting| *waiting == 0)).await;
+    }
+
+    /// Waits until every event was relayed, or is owed by a lane.
+    pub async fn taken_up(&self) {
+        self.waits_for(|census| census.waiting(QueueName::Events) == 0).await;
+    }
+
+    /// Whether all queues are empty.
+    pub async fn is_drained(&self) -> bool {
+        self.inner.census().await.unwrap().waiting.values().all(|waiting| *waiting == 0)
+    }
+
+    async fn waits_for(&self, so: impl Fn(&Census) -> bool) {
         let mut changes = self.stirred.subscribe();
         let looking = async {
             loop {
                 changes.borrow_and_update();
-                if self.is_drained().await {
+                if so(&self.inner.census().await.unwrap()) {
                     return;
                 }
                 let _ = changes.changed().await;
@@ -95,11 +109,6 @@ impl Watched {
         if tokio::time::timeout(super::WAIT, looking).await.is_err() {
             panic!("the queues did not drain: {:?}", self.inner.census().await);
         }
-    }
-
-    /// Whether both queues are empty.
-    pub async fn is_drained(&self) -> bool {
-        self.inner.census().await.unwrap().waiting.values().all(|waiting| *waiting == 0)
     }
 
     /// Fails if the law of conservation was ever broken.

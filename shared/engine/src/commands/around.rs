@@ -6,8 +6,8 @@ use sameroom_model::{Direction, Room, RoomRef, TubeId, TubeState};
 
 use super::answers;
 use crate::Engine;
-use crate::link::RoomView;
 use crate::ports::Unavailable;
+use crate::walk::RoomView;
 
 /// A room's surroundings.
 pub(super) struct Around {
