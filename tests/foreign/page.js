@@ -11,9 +11,9 @@ const PATIENCE_MS = 90_000;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sameroom-page-'));
 const children = [];
 
-/** Starts a program that ends with this one. */
+/** Starts a program that ends with this one, and so do its helpers: it leads a group of processes. */
 function start(program, args, stdio) {
-    const child = spawn(program, args, { stdio });
+    const child = spawn(program, args, { stdio, detached: true });
     children.push(child);
     return child;
 }
@@ -121,20 +121,30 @@ async function main() {
 }
 
 const late = setTimeout(() => end(new Error('it took too long')), PATIENCE_MS);
+for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => end(new Error(`${signal} came`)));
 
-function end(error) {
+async function end(error) {
     clearTimeout(late);
     if (error) console.error(`FAILED: ${error.message}`);
     for (const child of children) {
         child.removeAllListeners('exit');
-        child.kill('SIGKILL');
+        try {
+            process.kill(-child.pid, 'SIGKILL');
+        } catch {
+            // It has ended already.
+        }
     }
-    process.exitCode = error ? 1 : 0;
-    // The browser's helpers may still write to its folder for a moment.
-    setTimeout(() => {
-        fs.rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
-        process.exit();
-    }, 200);
+    // Who was killed may still be writing to the folder, on a busy machine for seconds.
+    for (let tries = 0; tries < 100; tries++) {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        try {
+            fs.rmSync(folder, { recursive: true, force: true });
+            break;
+        } catch {
+            // Once more.
+        }
+    }
+    process.exit(error ? 1 : 0);
 }
 
 main().then(() => end(null), end);
