@@ -1,8 +1,6 @@
-//! Clients of DynamoDB, SQS and KMS that share one HTTP client, one pair of credentials and one way to fail: soon. They
-//! trust the web's roots as bundled at build time, so that a cold start reads no certificates from disk. This file must
-//! not know what is called.
+//! Clients of DynamoDB, SQS and KMS that share one HTTP client, one pair of credentials and one way to fail: soon. This
+//! file must not know what is called.
 
-use std::fmt::Write;
 use std::time::Duration;
 
 use aws_config::ecs::EcsCredentialsProvider;
@@ -15,11 +13,6 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_sdk_dynamodb::config::{SharedCredentialsProvider, SharedHttpClient};
 use aws_smithy_async::rt::sleep::TokioSleep;
 use aws_smithy_async::time::SystemTimeSource;
-use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use sameroom_engine::ports::Unavailable;
 
 use crate::Calls;
@@ -164,29 +157,7 @@ fn credentials(http: &SharedHttpClient) -> Result<SharedCredentialsProvider, Una
     ))
 }
 
+/// The HTTP client that they share.
 pub(crate) fn http_client() -> Result<SharedHttpClient, Unavailable> {
-    let trust = TrustStore::empty().with_pem_certificate(roots());
-    let tls = TlsContext::builder().with_trust_store(trust).build();
-    let tls = tls.map_err(|e| Unavailable::new(format_args!("the bundled root certificates can't be used: {e}")))?;
-    Ok(Builder::new().tls_provider(Provider::Rustls(CryptoMode::AwsLc)).tls_context(tls).build_https())
-}
-
-/// The web's root certificates as PEM, which is what the client takes.
-fn roots() -> String {
-    let certificates = webpki_root_certs::TLS_SERVER_ROOT_CERTS;
-    let mut pem = String::with_capacity(certificates.len() * 2048);
-    for certificate in certificates {
-        let body = STANDARD.encode(certificate);
-        let _ = writeln!(pem, "-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----");
-    }
-    pem
-}
-
-#[cfg(test)]
-mod tests {
-    #[test]
-    fn the_bundled_roots_are_taken() {
-        assert!(super::roots().matches("BEGIN CERTIFICATE").count() > 100);
-        super::http_client().unwrap();
-    }
+    crate::http::client(CONNECT)
 }

@@ -18,6 +18,7 @@ mod chance;
 mod clients;
 mod clock;
 mod emf;
+mod http;
 mod jobs;
 mod rows;
 mod settings;

@@ -1,9 +1,10 @@
 //! The gate before every route: who calls, whether they may, how often, and whether it was asked before. What each route
-//! needs is read from the OpenAPI document that the routes themselves make ([`Policy`]), so what is documented and what
-//! is enforced can't differ. A route that declares nothing is for no key but an admin's.
+//! needs is read from the OpenAPI document that is made of the routes themselves ([`Policy`]), so what is documented and
+//! what is enforced can't differ. A route that declares nothing is for no key but an admin's.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 
 use axum::body::Body;
 use axum::extract::{ConnectInfo, FromRequestParts, MatchedPath, Request, State};
@@ -13,15 +14,35 @@ use http::request::Parts;
 use http::{HeaderMap, Method, header};
 use sameroom_model::{Caller, Scope};
 use secrecy::SecretString;
-use serde_json::Value;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::problem::{Kind, Problem};
-use super::{PREFIX, SECURITY, once, openapi};
+use super::{PREFIX, SECURITY, once};
 use crate::{App, body};
 
-/// What each route needs, by method and path.
-#[derive(Debug, Default)]
-pub(crate) struct Policy(HashMap<(Method, String), Needs>);
+/// What each route needs. It is read when it is first asked for.
+#[derive(Debug)]
+pub(crate) struct Policy {
+    document: &'static str,
+    declared: Vec<(Method, String)>,
+    needs: OnceLock<HashMap<String, Vec<(Method, Needs)>>>,
+}
+
+/// As much of the document as says what routes need.
+#[derive(Default, Deserialize)]
+struct Described {
+    paths: HashMap<String, HashMap<String, Operation>>,
+}
+
+/// What is said of one route.
+#[derive(Deserialize)]
+struct Operation {
+    /// One of these is enough; one that is empty lets anybody pass.
+    security: Option<Vec<HashMap<String, Vec<String>>>>,
+    #[serde(rename = "requestBody")]
+    body: Option<IgnoredAny>,
+}
 
 /// What one route needs.
 #[derive(Clone, Copy, Debug)]
@@ -44,19 +65,31 @@ pub(crate) struct Token(pub(crate) Option<SecretString>);
 pub(crate) struct Known(pub(crate) Caller);
 
 impl Policy {
-    /// Reads it from the document.
-    pub(crate) fn of(document: &Value) -> Self {
-        let needs = openapi::operations(document).filter_map(|(method, path, operation)| {
-            let needs = Needs { scope: scope(operation), body: operation.get("requestBody").is_some() };
-            Some(((method.parse().ok()?, path.clone()), needs))
-        });
-        Self(needs.collect())
+    /// What a document says of routes that there are, by methods and paths.
+    pub(crate) fn new(document: &'static str, declared: Vec<(Method, String)>) -> Self {
+        Self { document, declared, needs: OnceLock::new() }
     }
 
     fn needs(&self, method: &Method, route: &str) -> Option<Needs> {
         let method = if *method == Method::HEAD { &Method::GET } else { method };
-        let route = route.strip_prefix(PREFIX)?;
-        self.0.get(&(method.clone(), route.to_owned())).copied()
+        let route = self.needs.get_or_init(|| self.read()).get(route.strip_prefix(PREFIX)?)?;
+        route.iter().find_map(|(one, needs)| (one == method).then_some(*needs))
+    }
+
+    fn read(&self) -> HashMap<String, Vec<(Method, Needs)>> {
+        let Described { paths } = serde_json::from_str(self.document).unwrap_or_default();
+        let mut needs: HashMap<String, Vec<_>> = HashMap::new();
+        for (method, path) in &self.declared {
+            let said = paths.get(path).and_then(|path| path.get(&method.as_str().to_ascii_lowercase()));
+            needs.entry(path.clone()).or_default().push((method.clone(), Needs::of(said)));
+        }
+        needs
+    }
+}
+
+impl Needs {
+    fn of(operation: Option<&Operation>) -> Self {
+        Self { scope: scope(operation), body: operation.is_none_or(|operation| operation.body.is_some()) }
     }
 }
 
@@ -176,13 +209,41 @@ fn too_many(wait: u64) -> Problem {
 
 /// The scope that an operation declares: none where its security is declared to be none, and an admin's where nothing is
 /// declared.
-fn scope(operation: &Value) -> Option<Scope> {
-    match operation["security"].as_array() {
-        None => Some(Scope::Admin),
-        Some(all) if all.iter().all(|one| one.as_object().is_some_and(serde_json::Map::is_empty)) => None,
-        Some(all) => {
-            let named = all.iter().find_map(|one| one[SECURITY][0].as_str());
-            Some(Scope::ALL.into_iter().find(|scope| Some(scope.as_str()) == named).unwrap_or(Scope::Admin))
-        }
+fn scope(operation: Option<&Operation>) -> Option<Scope> {
+    let Some(security) = operation.and_then(|operation| operation.security.as_ref()) else { return Some(Scope::Admin) };
+    if security.iter().all(HashMap::is_empty) {
+        return None;
+    }
+    let named = security.iter().find_map(|one| one.get(SECURITY)?.first());
+    Some(Scope::ALL.into_iter().find(|scope| Some(scope.as_str()) == named.map(String::as_str)).unwrap_or(Scope::Admin))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_describes_is_for_an_admin() {
+        let described = r#"{"paths": {
+            "/a": {"get": {"security": [{}]}, "post": {"security": [{"key": ["tubes"]}], "requestBody": {}}},
+            "/b": {"get": {"security": [{"key": ["unheard_of"]}]}, "put": {}}
+        }}"#;
+        let declared = [("GET", "/a"), ("POST", "/a"), ("DELETE", "/a"), ("GET", "/b"), ("PUT", "/b"), ("GET", "/c")];
+        let declared = declared.map(|(method, path)| (method.parse().unwrap(), path.to_owned()));
+        let policy = Policy::new(described, declared.to_vec());
+        let scope = |method: &Method, path: &str| policy.needs(method, &format!("/api/v1{path}")).unwrap().scope;
+        assert_eq!(declared.map(|(method, path)| scope(&method, &path)), [
+            None,
+            Some(Scope::Tubes),
+            Some(Scope::Admin),
+            Some(Scope::Admin),
+            Some(Scope::Admin),
+            Some(Scope::Admin),
+        ]);
+        assert!(policy.needs(&Method::POST, "/api/v1/a").unwrap().body);
+        assert!(!policy.needs(&Method::HEAD, "/api/v1/a").unwrap().body, "HEAD is as GET");
+        assert!(policy.needs(&Method::PUT, "/api/v1/a").is_none(), "there is no such route: the router says so");
+        let unreadable = Policy::new("", vec![(Method::GET, "/a".to_owned())]);
+        assert_eq!(unreadable.needs(&Method::GET, "/api/v1/a").unwrap().scope, Some(Scope::Admin));
     }
 }

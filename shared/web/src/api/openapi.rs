@@ -1,209 +1,89 @@
-//! The document that describes the API (OpenAPI 3.1), made of the routes themselves. What all routes have in common is
-//! added here: problems, headers, how to authenticate; and the examples, which a test records from a real conversation.
+//! The OpenAPI document (3.1) as it is served, and the routes that it describes. It is made of the routes themselves, by the
+//! tests, and checked in: what is served is that file, so that no program makes it anew at each start.
 
 use axum::Router;
-use axum::extract::State;
+use axum::handler::Handler;
 use axum::response::Response;
-use http::{HeaderValue, header};
-use serde_json::{Value, json};
-use utoipa::OpenApi;
-use utoipa_axum::router::OpenApiRouter;
+use axum::routing::{MethodFilter, on};
+use http::{HeaderValue, Method, header};
+use utoipa::openapi::path::HttpMethod;
 
-use super::problem::{Document, FieldError};
-use super::routes::{
-    accounts, deliveries, events, invitations, keys, letters, map, onboardings, owners, platforms, portals, rooms,
-    tubes,
-};
-use super::{PREFIX, SECURITY, once};
 use crate::{App, page};
 
-/// Requests and answers as they were, by `METHOD path`. Written by the test that plays them.
-const EXAMPLES: &str = include_str!("examples.json");
+/// The document, as docs/openapi.json. The test beside `document` fails where it is not what the routes say.
+pub(super) const DOCUMENT: &str = include_str!("../../../../docs/openapi.json");
 
-const ABOUT: &str = "\
-Connects chat rooms that live on different platforms.
-
-**Authentication.** Send an API key: `Authorization: Bearer sr_...`. `sameroom keys add --name NAME` makes the first. Each \
-operation names the scope that it needs; `portals` and `tubes` hold `read`, `admin` holds all.
-
-**Problems.** What is not 2xx is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `detail` (what is wrong \
-and what to do), `errors` (the fields that are wrong, by JSON Pointer) and `request_id`.
-
-**Again, safely.** A POST with an `Idempotency-Key` is done once; sent again within a day with the same body it is answered \
-as the first time, with `Idempotency-Replayed: true`. Another body is refused (422), as is a second one while the first \
-runs (409). Only what was done is kept: a request that was refused is judged anew.
-
-**Changes.** One object is read with its `ETag`; send it as `If-Match` with a change, and the change is refused (412) if \
-somebody else was faster. Without `If-Match` the last one wins.
-
-**Lists** come by the page: `limit` (1 to 200) and `cursor`; the answer has `items` and, where there is more, `next` and a \
-`Link` header.
-
-**Limits.** Each key may ask so many times a minute; the `RateLimit-Policy` and `RateLimit` headers say how it stands, 429 \
-comes with `Retry-After`. Bodies have at most 256 KiB.
-
-**Ids** are opaque. Every answer has an `X-Request-Id`; send one of your own (up to 64 letters, digits, `.`, `_`, `-`) and \
-it is taken over.";
-
-#[derive(OpenApi)]
-#[openapi(
-    info(title = "Sameroom", version = "1"),
-    components(schemas(Document, FieldError, events::Event, events::CrossingEvent)),
-    tags(
-        (name = "platforms", description = "What can be connected."),
-        (name = "accounts", description = "Logins, bots and app installations."),
-        (name = "rooms", description = "The rooms that accounts see."),
-        (name = "tubes", description = "Connections of two rooms."),
-        (name = "portals", description = "URLs by which others connect rooms of their own."),
-        (name = "invitations", description = "Portals, from the other side."),
-        (name = "deliveries", description = "What failed, and what waits."),
-        (name = "map", description = "Who reads what."),
-        (name = "events", description = "What changes, as it happens."),
-        (name = "keys", description = "API keys."),
-        (name = "owners", description = "Who owns accounts, Tubes and Portals."),
-    )
-)]
-struct Base;
-
-/// The routes, and the document that describes them.
-pub(super) fn with_routes() -> (Router<App>, Value) {
-    let (router, document) = OpenApiRouter::with_openapi(Base::openapi())
-        .merge(platforms::router())
-        .merge(accounts::router())
-        .merge(onboardings::router())
-        .merge(rooms::router())
-        .merge(tubes::router())
-        .merge(portals::router())
-        .merge(invitations::router())
-        .merge(deliveries::router())
-        .merge(letters::router())
-        .merge(map::router())
-        .merge(events::router())
-        .merge(keys::router())
-        .merge(owners::router())
-        .split_for_parts();
-    let mut document = serde_json::to_value(document).unwrap_or_default();
-    complete(&mut document);
-    (router, document)
+/// Routes: what answers them, and which they are.
+#[derive(Default)]
+pub(crate) struct Routes {
+    /// What answers.
+    pub router: Router<App>,
+    /// Methods and paths, below [`super::PREFIX`].
+    pub declared: Vec<(Method, String)>,
+    /// What the handlers say of themselves.
+    #[cfg(test)]
+    pub document: utoipa::openapi::OpenApi,
 }
 
-/// The document as it is served and checked in.
-pub(super) fn print(document: &Value) -> String {
-    let mut text = serde_json::to_string_pretty(document).unwrap_or_default();
-    text.push('\n');
-    text
+/// The routes of some handlers, where and how their `#[utoipa::path]` says.
+macro_rules! routes {
+    ($($handler:ident),+ $(,)?) => {{
+        let routes = $crate::api::openapi::Routes::default();
+        ::pastey::paste! { $(let routes = routes.with::<[<__path_ $handler>], _, _>(&$handler);)+ }
+        #[cfg(test)]
+        let routes = routes.described(
+            ::utoipa_axum::router::OpenApiRouter::new()$(.routes(::utoipa_axum::routes!($handler)))+,
+        );
+        routes
+    }};
+}
+pub(super) use routes;
+
+impl Routes {
+    /// These, and a handler, where and how its description says.
+    pub(crate) fn with<P: utoipa::Path, H: Handler<T, App>, T: 'static>(mut self, handler: &H) -> Self {
+        let path = P::path();
+        for method in P::methods() {
+            let (filter, method) = method_of(&method);
+            self.router = self.router.route(&path, on(filter, handler.clone()));
+            self.declared.push((method, path.clone()));
+        }
+        self
+    }
+
+    /// These and those.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.router = self.router.merge(other.router);
+        self.declared.extend(other.declared);
+        #[cfg(test)]
+        self.document.merge(other.document);
+        self
+    }
+
+    /// With what handlers say of themselves.
+    #[cfg(test)]
+    pub(crate) fn described(mut self, router: utoipa_axum::router::OpenApiRouter<App>) -> Self {
+        self.document.merge(router.into_openapi());
+        self
+    }
+}
+
+fn method_of(method: &HttpMethod) -> (MethodFilter, Method) {
+    match method {
+        HttpMethod::Get => (MethodFilter::GET, Method::GET),
+        HttpMethod::Post => (MethodFilter::POST, Method::POST),
+        HttpMethod::Put => (MethodFilter::PUT, Method::PUT),
+        HttpMethod::Delete => (MethodFilter::DELETE, Method::DELETE),
+        HttpMethod::Options => (MethodFilter::OPTIONS, Method::OPTIONS),
+        HttpMethod::Head => (MethodFilter::HEAD, Method::HEAD),
+        HttpMethod::Patch => (MethodFilter::PATCH, Method::PATCH),
+        HttpMethod::Trace => (MethodFilter::TRACE, Method::TRACE),
+    }
 }
 
 /// `GET /api/v1/openapi.json`.
-pub(super) async fn serve(State(app): State<App>) -> Response {
-    let mut response = page::plain(app.api.document.clone());
+pub(super) async fn serve() -> Response {
+    let mut response = page::plain(DOCUMENT);
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// The operations of the document: method in capitals, path, operation.
-pub(super) fn operations(document: &Value) -> impl Iterator<Item = (String, &String, &Value)> {
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths.flat_map(|(path, item)| {
-        item.as_object().into_iter().flatten().map(move |(method, operation)| (method.to_uppercase(), path, operation))
-    })
-}
-
-/// Adds what all routes have in common.
-fn complete(document: &mut Value) {
-    document["info"]["description"] = ABOUT.into();
-    if let Some(info) = document["info"].as_object_mut() {
-        // Cargo's own fields say nothing about the API.
-        info.retain(|name, _| matches!(name.as_str(), "title" | "version" | "description"));
-    }
-    document["servers"] = json!([{ "url": PREFIX }]);
-    let scheme = json!({
-        "type": "http",
-        "scheme": "bearer",
-        "description": "An API key, sr_..., with the scope that the operation names.",
-    });
-    document["components"]["securitySchemes"] = json!({ SECURITY: scheme });
-    document["components"]["responses"] = json!({
-        "Problem": {
-            "description": "A problem: what is wrong, and what to do.",
-            "content": { "application/problem+json": { "schema": { "$ref": "#/components/schemas/Problem" } } },
-        },
-    });
-    let examples: Value = serde_json::from_str(EXAMPLES).unwrap_or_default();
-    let Some(paths) = document["paths"].as_object_mut() else { return };
-    for (path, item) in paths {
-        for (method, operation) in item.as_object_mut().into_iter().flatten() {
-            let method = method.to_uppercase();
-            add_problems(operation, &method, path);
-            add_headers(operation, &method, path);
-            add_examples(operation, &examples[format!("{method} {path}")]);
-        }
-    }
-}
-
-fn add_problems(operation: &mut Value, method: &str, path: &str) {
-    let body = operation.get("requestBody").is_some();
-    let changes = matches!(method, "PATCH" | "DELETE");
-    let statuses = [
-        ("400", true),
-        ("401", true),
-        ("403", true),
-        ("404", path.contains('{')),
-        ("409", method == "POST" || method == "GET" && path.contains("url")),
-        ("412", changes || path.ends_with("/move") || path.ends_with("/rotate")),
-        ("413", true),
-        ("415", body),
-        ("422", body || method == "POST"),
-        ("429", true),
-        ("503", true),
-        ("default", true),
-    ];
-    for (status, _) in statuses.into_iter().filter(|(_, applies)| *applies) {
-        operation["responses"][status] = json!({ "$ref": "#/components/responses/Problem" });
-    }
-}
-
-fn add_headers(operation: &mut Value, method: &str, path: &str) {
-    let mut add = |name: &str, description: &str, schema: Value| {
-        let parameter = json!({
-            "name": name,
-            "in": "header",
-            "required": false,
-            "description": description,
-            "schema": schema,
-        });
-        match operation.get_mut("parameters").and_then(Value::as_array_mut) {
-            Some(parameters) => parameters.push(parameter),
-            None => operation["parameters"] = json!([parameter]),
-        }
-    };
-    if method == "POST" {
-        let about = "Sent again with the same key and body it is done once. A random UUID does well.";
-        let schema = json!({
-            "type": "string",
-            "minLength": 1,
-            "maxLength": once::LEN_MAX,
-            "pattern": "^[ -~]*[!#-~][ -~]*$",
-        });
-        add("Idempotency-Key", about, schema);
-    }
-    let onboarding = path.starts_with("/onboardings");
-    if (matches!(method, "PATCH" | "DELETE") && !onboarding) || path.ends_with("/move") || path.ends_with("/rotate") {
-        let about = "The ETag of the version that you read: the change is refused if there is another by now.";
-        let pattern = r#"^(\*|(W/)?"[ !#-~]*")$"#;
-        add("If-Match", about, json!({ "type": "string", "minLength": 1, "pattern": pattern }));
-    }
-}
-
-/// Puts a request and its answer where they belong.
-fn add_examples(operation: &mut Value, example: &Value) {
-    if let Some(request) = example.get("request") {
-        operation["requestBody"]["content"]["application/json"]["example"] = request.clone();
-    }
-    if let (Some(status), Some(answer)) = (example["status"].as_u64(), example.get("answer")) {
-        let content = operation["responses"][status.to_string()]["content"].as_object_mut();
-        for (_, content) in content.into_iter().flatten() {
-            content["example"] = answer.clone();
-        }
-    }
 }

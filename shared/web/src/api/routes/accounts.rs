@@ -9,8 +9,6 @@ use sameroom_model as model;
 use sameroom_model::AccountState;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::portals::Portal;
 use super::tubes::{Tube, changed};
@@ -18,6 +16,7 @@ use crate::App;
 use crate::api::etag::{self, IfMatch};
 use crate::api::gate::By;
 use crate::api::json::{Params, Query};
+use crate::api::openapi::{Routes, routes};
 use crate::api::paging::{List, Paging};
 use crate::api::problem::Problem;
 
@@ -94,11 +93,8 @@ pub(crate) struct Installations {
     others: usize,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list_accounts))
-        .routes(routes!(get_account, remove_account))
-        .routes(routes!(get_account_impact))
+pub(crate) fn routes() -> Routes {
+    routes!(list_accounts, get_account, remove_account, get_account_impact)
 }
 
 /// List your accounts

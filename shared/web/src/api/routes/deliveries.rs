@@ -11,12 +11,11 @@ use sameroom_model::{Action, Lane, OwnerId, RoomRef, Timestamp};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::App;
 use crate::api::gate::By;
 use crate::api::json::{Body, Params, Query};
+use crate::api::openapi::{Routes, routes};
 use crate::api::paging::{List, Paging, cut};
 use crate::api::problem::Problem;
 use crate::api::shapes::{Place, owned_account, place};
@@ -101,13 +100,8 @@ pub(crate) struct Resumed {
     resumed: usize,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list_deliveries))
-        .routes(routes!(replay_all))
-        .routes(routes!(replay_delivery))
-        .routes(routes!(list_lanes))
-        .routes(routes!(resume_lanes))
+pub(crate) fn routes() -> Routes {
+    routes!(list_deliveries, replay_all, replay_delivery, list_lanes, resume_lanes)
 }
 
 /// List deliveries that failed

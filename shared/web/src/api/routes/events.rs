@@ -14,12 +14,11 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::App;
 use crate::api::gate::{By, Token, missing};
 use crate::api::json::Query;
+use crate::api::openapi::{Routes, routes};
 use crate::api::problem::Problem;
 use crate::api::shapes::{Place, owned_account, place, room_id_of};
 
@@ -84,8 +83,8 @@ pub(crate) struct Follow {
     text: bool,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(follow_events))
+pub(crate) fn routes() -> Routes {
+    routes!(follow_events)
 }
 
 /// Follow what changes

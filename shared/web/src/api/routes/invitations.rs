@@ -9,14 +9,13 @@ use sameroom_model::Timestamp;
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::portals::{Guest, portal_problem};
 use super::tubes::Tube;
 use crate::App;
 use crate::api::gate::By;
 use crate::api::json::{Body, Params};
+use crate::api::openapi::{Routes, routes};
 use crate::api::problem::{Kind, Problem};
 use crate::api::shapes::{Direction, named_room};
 
@@ -73,8 +72,8 @@ pub(crate) enum AcceptedState {
     Waiting,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(get_invitation)).routes(routes!(accept_invitation))
+pub(crate) fn routes() -> Routes {
+    routes!(get_invitation, accept_invitation)
 }
 
 /// See what a Portal leads to

@@ -11,13 +11,12 @@ use sameroom_model::{KeyId, OwnerId, Timestamp};
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::App;
 use crate::api::etag::{self, IfMatch};
 use crate::api::gate::By;
 use crate::api::json::{Body, Params, Query};
+use crate::api::openapi::{Routes, routes};
 use crate::api::paging::{List, Paging};
 use crate::api::problem::Problem;
 use crate::api::shapes::Scope;
@@ -74,8 +73,8 @@ pub(crate) struct NewApiKey {
     expires: Option<Timestamp>,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list_keys, make_key)).routes(routes!(get_key, revoke_key))
+pub(crate) fn routes() -> Routes {
+    routes!(list_keys, make_key, get_key, revoke_key)
 }
 
 /// List your API keys

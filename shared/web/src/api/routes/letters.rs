@@ -9,13 +9,12 @@ use sameroom_engine::ports::QueueName;
 use sameroom_model::Timestamp;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::tubes::sentence;
 use crate::App;
 use crate::api::gate::By;
 use crate::api::json::{Params, Query};
+use crate::api::openapi::{Routes, routes};
 use crate::api::paging::{List, Paging, cut};
 use crate::api::problem::{Kind, Problem};
 
@@ -60,8 +59,8 @@ pub(crate) struct Reread {
     kept: usize,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list_letters)).routes(routes!(replay_letters)).routes(routes!(replay_letter))
+pub(crate) fn routes() -> Routes {
+    routes!(list_letters, replay_letters, replay_letter)
 }
 
 /// List what could not be read

@@ -7,12 +7,11 @@ use sameroom_engine::Flow;
 use sameroom_engine::NetworkMap;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::App;
 use crate::api::gate::By;
 use crate::api::json::Params;
+use crate::api::openapi::{Routes, routes};
 use crate::api::problem::Problem;
 use crate::api::shapes::{TubeState, owned_room};
 
@@ -69,8 +68,8 @@ pub(crate) enum MapFlow {
     Neither,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(get_map)).routes(routes!(get_room_map))
+pub(crate) fn routes() -> Routes {
+    routes!(get_map, get_room_map)
 }
 
 /// All networks that your rooms are in

@@ -15,3 +15,22 @@ pub(super) mod platforms;
 pub(super) mod portals;
 pub(super) mod rooms;
 pub(super) mod tubes;
+
+use super::openapi::Routes;
+
+/// All of them.
+pub(super) fn all() -> Routes {
+    platforms::routes()
+        .and(accounts::routes())
+        .and(onboardings::routes())
+        .and(rooms::routes())
+        .and(tubes::routes())
+        .and(portals::routes())
+        .and(invitations::routes())
+        .and(deliveries::routes())
+        .and(letters::routes())
+        .and(map::routes())
+        .and(events::routes())
+        .and(keys::routes())
+        .and(owners::routes())
+}

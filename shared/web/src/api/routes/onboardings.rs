@@ -13,13 +13,12 @@ use sameroom_model::{AccountId, Timestamp};
 use sameroom_platforms::Answer;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::finding;
 use super::tubes::sentence;
 use crate::api::gate::By;
 use crate::api::json::{Body, Params};
+use crate::api::openapi::{Routes, routes};
 use crate::api::problem::{FieldError, Kind, Problem};
 use crate::api::{PREFIX, location};
 use crate::{App, page};
@@ -134,12 +133,8 @@ pub(crate) struct RefreshedRooms {
     gone: usize,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(add_account))
-        .routes(routes!(get_onboarding, cancel_onboarding))
-        .routes(routes!(answer_onboarding))
-        .routes(routes!(refresh_account))
+pub(crate) fn routes() -> Routes {
+    routes!(add_account, get_onboarding, cancel_onboarding, answer_onboarding, refresh_account)
 }
 
 /// Begin to add an account, or to renew one

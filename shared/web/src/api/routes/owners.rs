@@ -10,8 +10,6 @@ use sameroom_model as model;
 use sameroom_model::{Caller, OwnerId, Timestamp};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::keys::{ApiKeyWithToken, NewApiKey};
 use super::tubes::changed;
@@ -19,6 +17,7 @@ use crate::App;
 use crate::api::etag::{self, IfMatch};
 use crate::api::gate::By;
 use crate::api::json::{Body, Params, Query};
+use crate::api::openapi::{Routes, routes};
 use crate::api::paging::{List, Paging};
 use crate::api::problem::{Kind, Problem};
 use crate::api::shapes::nullable;
@@ -71,11 +70,8 @@ pub(crate) struct ChangedOwner {
     email: Option<Option<String>>,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list_owners, add_owner))
-        .routes(routes!(get_owner, change_owner))
-        .routes(routes!(make_owner_key))
+pub(crate) fn routes() -> Routes {
+    routes!(list_owners, add_owner, get_owner, change_owner, make_owner_key)
 }
 
 /// List owners

@@ -4,10 +4,8 @@ use axum::Json;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
-use crate::App;
+use crate::api::openapi::{Routes, routes};
 
 /// A platform.
 #[derive(Debug, Serialize, ToSchema)]
@@ -35,8 +33,8 @@ pub(crate) struct Platforms {
     items: Vec<Platform>,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list_platforms))
+pub(crate) fn routes() -> Routes {
+    routes!(list_platforms)
 }
 
 /// List platforms and what each can do

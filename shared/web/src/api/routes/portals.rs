@@ -10,14 +10,13 @@ use sameroom_model::{GuestId, PortalId, PortalOptions, Timestamp};
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::tubes::{changed, sentence};
 use crate::App;
 use crate::api::etag::{self, IfMatch};
 use crate::api::gate::By;
 use crate::api::json::{Body, Params, Query};
+use crate::api::openapi::{Routes, routes};
 use crate::api::paging::{List, Paging};
 use crate::api::problem::{Kind, Problem};
 use crate::api::shapes::{GuestState, PortalState, named_room, nullable, room_id};
@@ -154,15 +153,19 @@ pub(crate) struct Guest {
     tube: Option<String>,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list_portals, make_portal))
-        .routes(routes!(get_portal, change_portal, revoke_portal))
-        .routes(routes!(show_portal_url))
-        .routes(routes!(rotate_portal))
-        .routes(routes!(list_guests))
-        .routes(routes!(approve_guest))
-        .routes(routes!(refuse_guest))
+pub(crate) fn routes() -> Routes {
+    routes!(
+        list_portals,
+        make_portal,
+        get_portal,
+        change_portal,
+        revoke_portal,
+        show_portal_url,
+        rotate_portal,
+        list_guests,
+        approve_guest,
+        refuse_guest
+    )
 }
 
 /// List your Portals

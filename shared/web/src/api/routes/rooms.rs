@@ -8,8 +8,6 @@ use sameroom_model as model;
 use sameroom_model::{AccountId, Caller, RoomRef};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use super::finding;
 use super::tubes::changed;
@@ -17,6 +15,7 @@ use crate::App;
 use crate::api::etag::{self, IfMatch};
 use crate::api::gate::By;
 use crate::api::json::{Body, Params, Query};
+use crate::api::openapi::{Routes, routes};
 use crate::api::paging::{List, Paging, cut};
 use crate::api::problem::Problem;
 use crate::api::shapes::{RoomOptions, RoomOptionsChange, owned_account, room_id, room_ref};
@@ -86,8 +85,8 @@ pub(crate) struct NewRoom {
     url: Option<String>,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list_rooms, add_room)).routes(routes!(get_room, change_room, remove_room))
+pub(crate) fn routes() -> Routes {
+    routes!(list_rooms, add_room, get_room, change_room, remove_room)
 }
 
 /// List your rooms, or find some

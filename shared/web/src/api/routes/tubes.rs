@@ -8,13 +8,12 @@ use sameroom_engine::{Changed, LinkError, Made, Move, TubeView};
 use sameroom_model::{MadeBy, Timestamp, TubeId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use utoipa_axum::router::OpenApiRouter;
-use utoipa_axum::routes;
 
 use crate::App;
 use crate::api::etag::{self, IfMatch};
 use crate::api::gate::By;
 use crate::api::json::{Body, Params, Query};
+use crate::api::openapi::{Routes, routes};
 use crate::api::paging::{List, Paging};
 use crate::api::problem::{Kind, Problem};
 use crate::api::shapes::{Direction, TubeState, named_room, room_id};
@@ -127,11 +126,8 @@ pub(crate) struct TubeMove {
     portals: bool,
 }
 
-pub(crate) fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new()
-        .routes(routes!(list_tubes, make_tube))
-        .routes(routes!(get_tube, change_tube, remove_tube))
-        .routes(routes!(move_tube))
+pub(crate) fn routes() -> Routes {
+    routes!(list_tubes, make_tube, get_tube, change_tube, remove_tube, move_tube)
 }
 
 /// List your Tubes

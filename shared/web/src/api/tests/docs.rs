@@ -7,8 +7,8 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::World;
-use crate::api::openapi;
 use crate::api::problem::Kind;
+use crate::api::{document, openapi};
 
 /// What follows it in docs/api.md is made from the code.
 const MARK: &str = "<!-- From here on it is written by the tests of sameroom-web. -->";
@@ -32,8 +32,8 @@ pub(super) fn same(path: &str, expected: &str) {
 
 #[test]
 fn the_document_that_is_checked_in_is_the_one_that_is_served() {
-    let (_, document) = openapi::with_routes();
-    same("docs/openapi.json", &openapi::print(&document));
+    let document = document::document();
+    same("docs/openapi.json", &document::print(&document));
 }
 
 #[tokio::test]
@@ -41,14 +41,14 @@ async fn the_document_is_served_to_anybody() {
     let world = World::new().await;
     let reply = world.send("GET", "/api/v1/openapi.json", &[], None).await;
     assert_eq!((reply.status.as_u16(), reply.header("content-type")), (200, "application/json"));
-    assert_eq!(reply.text, openapi::print(&openapi::with_routes().1));
+    assert_eq!(reply.text, openapi::DOCUMENT);
 }
 
 #[test]
 fn every_operation_says_what_it_is_and_has_a_name_of_its_own() {
-    let (_, document) = openapi::with_routes();
+    let document = document::document();
     let mut names = Vec::new();
-    for (method, path, operation) in openapi::operations(&document) {
+    for (method, path, operation) in document::operations(&document) {
         assert!(operation["summary"].is_string(), "{method} {path}");
         assert!(operation["tags"][0].is_string(), "{method} {path}");
         names.push(operation["operationId"].as_str().unwrap().to_owned());
@@ -75,14 +75,14 @@ fn the_tables_of_the_guide_are_as_the_code_says() {
 
 /// The lists of operations and problems.
 fn tables() -> String {
-    let (_, document) = openapi::with_routes();
+    let document = document::document();
     let mut out =
         String::from("\n## Operations\n\nPaths follow `/api/v1`. Shapes and examples: [openapi.json](openapi.json).\n");
     let tags = document["tags"].as_array().unwrap();
     for tag in tags {
         let (name, about) = (tag["name"].as_str().unwrap(), tag["description"].as_str().unwrap());
         write!(out, "\n### {name}\n{about}\n\n| | | scope |\n|---|---|---|\n").unwrap();
-        for (method, path, operation) in openapi::operations(&document) {
+        for (method, path, operation) in document::operations(&document) {
             if operation["tags"][0] == name {
                 let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
                 let (summary, scope) = (word(&operation["summary"]), word(&operation["security"][0]["key"][0]));

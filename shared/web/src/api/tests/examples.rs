@@ -8,7 +8,7 @@ use sameroom_engine::ports::{Commit, NewJob, QueueName, Store as _};
 use serde_json::{Map, Value, json};
 
 use super::{Reply, World, hook_url};
-use crate::api::openapi;
+use crate::api::document;
 
 /// Operations that the platforms at hand can't show.
 const WITHOUT: [&str; 1] = ["POST /accounts/{id}/refresh"];
@@ -96,7 +96,7 @@ fn id(value: &Value) -> String {
 #[tokio::test]
 async fn the_examples_are_what_happens() {
     let world = World::new().await;
-    let (_, document) = openapi::with_routes();
+    let document = document::document();
     let mut play = Play { world, document, examples: Map::new(), masks: Vec::new() };
     owners_and_keys(&mut play).await;
     accounts(&mut play).await;
@@ -111,7 +111,7 @@ async fn the_examples_are_what_happens() {
     for (secret, name) in &play.masks {
         text = text.replace(secret, name);
     }
-    for (method, path, _) in openapi::operations(&play.document) {
+    for (method, path, _) in document::operations(&play.document) {
         let name = format!("{method} {path}");
         let shown = play.examples.contains_key(&name);
         assert_ne!(shown, WITHOUT.contains(&name.as_str()), "{name} has no example in this conversation");

@@ -4,7 +4,7 @@ use sameroom_model::Scope;
 use serde_json::{Value, json};
 
 use super::{World, hook_url};
-use crate::api::openapi;
+use crate::api::document;
 
 /// A route, with the names of things that there are in its path.
 struct Route {
@@ -42,8 +42,8 @@ async fn all() -> (World, Vec<Route>) {
         ("/letters/", "nothing".to_owned()),
         ("/invitations/", token),
     ];
-    let (_, document) = openapi::with_routes();
-    let routes = openapi::operations(&document).map(|(method, path, operation)| {
+    let document = document::document();
+    let routes = document::operations(&document).map(|(method, path, operation)| {
         let thing = things.iter().find(|(start, _)| path.starts_with(start)).map_or("", |(_, id)| id);
         let url = path.replace("{id}", thing).replace("{token}", thing).replace("{guest}", guest.as_str().unwrap());
         assert!(!url.contains('{'), "{path} names a thing that this test does not know");
