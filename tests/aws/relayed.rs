@@ -109,7 +109,7 @@ struct Bill {
     sqs: f64,
     written: f64,
     read: f64,
-    /// Milliseconds that functions ran, as assumed.
+    /// Milliseconds that functions ran: as measured, and as assumed where that can't be.
     ran: f64,
 }
 
@@ -211,7 +211,12 @@ impl Site {
             self.engine.ingest(&[event]).await.unwrap();
         }
         let count = messages as f64;
-        Bill { messages: count, calls: count, ran: count * self.assumed("inbound_ms"), ..Bill::default() }
+        Bill {
+            messages: count,
+            calls: count,
+            ran: count * (self.works_on("inbound") + self.waits("inbound")),
+            ..Bill::default()
+        }
     }
 
     /// Calls functions with what waits, as Lambda does, until nothing waits. Counts the calls, and copies made.
@@ -255,7 +260,7 @@ impl Site {
         bill.read += by_operation.get("DynamoDB.Query").map_or(0.0, |n| *n as f64) * (self.room_units().await - 1.0);
         // Several rooms are posted to side by side, sixteen at a time.
         let turns = self.targets.div_ceil(16) as f64;
-        bill.ran += calls * self.assumed("relay_call_ms") + jobs * turns * self.assumed("post_ms");
+        bill.ran += calls * self.waits("relay") + jobs * (self.works_on("relay") + turns * self.assumed("post_ms"));
         println!("aws: {messages} at once: {by_operation:?}");
         bill
     }
@@ -266,6 +271,17 @@ impl Site {
         let rows = self.stack.store.query(&partition, "", None, 1000).await.unwrap();
         let bytes: usize = rows.iter().map(|(sort, row)| partition.len() + sort.len() + row.body.len() + 50).sum();
         bytes.div_ceil(4096) as f64
+    }
+
+    /// How long a function works on one message, with the part of a core that it has: milliseconds. What a call needs by
+    /// itself is counted with each of its messages.
+    fn works_on(&self, function: &str) -> f64 {
+        self.prices["measured"][function]["cpu_ms"].as_f64().unwrap() / self.assumed("core")
+    }
+
+    /// How long a call of a function waits for AWS: milliseconds.
+    fn waits(&self, function: &str) -> f64 {
+        self.prices["measured"][function]["aws_calls_in_a_row"].as_f64().unwrap() * self.assumed("aws_ms")
     }
 
     fn assumed(&self, name: &str) -> f64 {
