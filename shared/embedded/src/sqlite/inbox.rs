@@ -13,6 +13,13 @@ use super::lock;
 const PLACES: usize = 4096;
 /// Commits that share one transaction, and so one fsync, at most.
 pub(super) const BATCH_MAX: usize = 512;
+/// From so many commits on that wait, others are on their way, and are waited for: a transaction costs more than what is
+/// in it. With fewer nothing is waited for, so that a quiet room is a quick one.
+const BUSY: usize = 4;
+/// With so many none is waited for.
+const ENOUGH: usize = 32;
+/// How long others are waited for.
+const GATHER: Duration = Duration::from_micros(200);
 
 /// A commit, and where its answer goes.
 pub(super) struct Request {
@@ -80,6 +87,10 @@ impl Inbox {
     /// Fills the empty batch with what is there, or waits.
     pub(super) fn next(&self, batch: &mut Vec<Request>, patience: Duration) -> Next {
         let mut state = lock(&self.state);
+        if (BUSY..ENOUGH).contains(&state.requests.len()) && state.close.is_none() {
+            // Nobody rings: it is not asleep.
+            (state, _) = self.bell.wait_timeout(state, GATHER).unwrap_or_else(PoisonError::into_inner);
+        }
         loop {
             if !state.requests.is_empty() {
                 let count = state.requests.len().min(BATCH_MAX);
