@@ -232,14 +232,10 @@ mod tests {
         let declared = declared.map(|(method, path)| (method.parse().unwrap(), path.to_owned()));
         let policy = Policy::new(described, declared.to_vec());
         let scope = |method: &Method, path: &str| policy.needs(method, &format!("/api/v1{path}")).unwrap().scope;
-        assert_eq!(declared.map(|(method, path)| scope(&method, &path)), [
-            None,
-            Some(Scope::Tubes),
-            Some(Scope::Admin),
-            Some(Scope::Admin),
-            Some(Scope::Admin),
-            Some(Scope::Admin),
-        ]);
+        assert_eq!(
+            declared.map(|(method, path)| scope(&method, &path)),
+            [None, Some(Scope::Tubes), Some(Scope::Admin), Some(Scope::Admin), Some(Scope::Admin), Some(Scope::Admin),]
+        );
         assert!(policy.needs(&Method::POST, "/api/v1/a").unwrap().body);
         assert!(!policy.needs(&Method::HEAD, "/api/v1/a").unwrap().body, "HEAD is as GET");
         assert!(policy.needs(&Method::PUT, "/api/v1/a").is_none(), "there is no such route: the router says so");
