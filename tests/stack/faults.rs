@@ -1,6 +1,7 @@
 //! AWS as it is on a bad day: between the functions and the server is a proxy that throttles calls, fails them, and keeps
-//! the answers of some that were done.
+//! the answers of some that were done. Or it lets nothing be written for a while.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -12,9 +13,11 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use http_body_util::BodyExt as _;
 use sameroom_tests::process::port;
+use sameroom_tests::worlds::slack::Mood;
 use tokio::net::TcpListener;
 
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Stack};
+use crate::queues::{count, until};
 use crate::slack::{Pair, lines, within};
 
 /// How long messages may take to come through.
@@ -26,6 +29,8 @@ const MESSAGES: usize = 40;
 #[derive(Clone, Default)]
 struct Bad {
     day: Arc<AtomicBool>,
+    /// Nothing is written to the table.
+    shut: Arc<AtomicBool>,
     calls: Arc<AtomicU64>,
     faults: Arc<AtomicU64>,
     server: Arc<str>,
@@ -57,6 +62,11 @@ async fn pass(State(bad): State<Bad>, request: Request) -> Response {
         return fault("ThrottlingException", StatusCode::BAD_REQUEST);
     }
     if counts && n % 11 == 5 {
+        return fault("InternalServerError", StatusCode::INTERNAL_SERVER_ERROR);
+    }
+    let target = request.headers().get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    let writes = target.starts_with("DynamoDB") && ["Put", "Write"].iter().any(|word| target.contains(word));
+    if writes && bad.shut.load(Ordering::Relaxed) {
         return fault("InternalServerError", StatusCode::INTERNAL_SERVER_ERROR);
     }
     let (parts, body) = request.into_parts();
@@ -101,4 +111,45 @@ async fn promise_3_nothing_is_lost_while_aws_throttles_and_fails() {
     let twice = lines(&pair.globex, "bad ").len() - MESSAGES;
     println!("aws: of {calls} calls {faults} failed; {refused} events were refused at first, {twice} came twice");
     assert!(faults > 30, "the day was not bad");
+
+    f24_of_a_batch_that_fails_halfway_the_rest_comes_again(&bad, &stack, &pair).await;
+}
+
+/// Nine messages wait for one, and come together; when some of them are posted, nothing can be noted any more.
+async fn f24_of_a_batch_that_fails_halfway_the_rest_comes_again(bad: &Bad, stack: &Stack, pair: &Pair) {
+    let mut aws = stack.calls();
+    let mut waiting = async || {
+        let mut all = 0;
+        for queue in ["EventsQueueUrl", "OutboxQueueUrl"] {
+            all += count(&mut aws, stack.output(queue)).await;
+        }
+        all
+    };
+    until("nothing is on its way", async || (waiting().await == 0).then_some(())).await;
+    // While the first is posted, all others come in: they are one batch.
+    let slow = |millis: u64| Mood::Slow(Duration::from_millis(millis));
+    pair.globex.is("chat.postMessage", slow(150));
+    pair.globex.script("chat.postMessage", [slow(8000)]);
+    for n in 0..10 {
+        pair.acme.says("general", "ann", &format!("half {n}."));
+    }
+    pair.acme.settled().await;
+    within(PATIENCE, &pair.globex, "some are there", |slack| lines(slack, "half ").len() >= 6).await;
+    bad.shut.store(true, Ordering::Relaxed);
+    let before = waiting().await;
+    let after = until("what was done is settled, and the rest waits", async || {
+        let now = waiting().await;
+        (now < before).then_some(now)
+    })
+    .await;
+    bad.shut.store(false, Ordering::Relaxed);
+    println!("aws: of a batch that failed halfway, {after} of {before} messages came again");
+    assert!(after > 0, "they are gone, and could not be noted");
+    within(PATIENCE, &pair.globex, "all are there", |slack| !lines(slack, "half 9.").is_empty()).await;
+    // Come twice may what was posted while one that could not be noted was not known to be in trouble.
+    let mut said = lines(&pair.globex, "half ");
+    assert!(said.len() <= 13, "more came twice than were under way: {said:?}");
+    let mut known = HashSet::new();
+    said.retain(|line| known.insert(line.clone()));
+    assert_eq!(said, (0..10).map(|n| format!("half {n}.")).collect::<Vec<_>>());
 }

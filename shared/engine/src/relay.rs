@@ -6,6 +6,7 @@ mod spread;
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,6 +45,9 @@ pub(crate) const UNREADABLE: &str = "its job can't be read; it was written by a 
 const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(10);
 /// How long what is around a room is believed within a batch: shorter than anybody can tell.
 const LOOK: SignedDuration = SignedDuration::from_millis(200);
+/// How old a record may be that is not written yet while more is posted. Whatever was posted and not recorded is posted
+/// again if this process dies.
+const BEHIND: SignedDuration = SignedDuration::from_millis(50);
 /// The longest excerpt that a quote shows, in graphemes.
 const EXCERPT_MAX: usize = 60;
 
@@ -52,6 +56,10 @@ const EXCERPT_MAX: usize = 60;
 struct Run<'a> {
     engine: &'a Engine,
     records: FuturesOrdered<BoxFuture<'a, Result<Receipt, Unavailable>>>,
+    /// Since when each of them is under way.
+    since: VecDeque<Timestamp>,
+    /// Why one of them could not be written, if nobody was told yet.
+    trouble: Option<Unavailable>,
     held: VecDeque<Held>,
     /// What is settled: it must not be settled again.
     settled: HashSet<Receipt>,
@@ -80,6 +88,8 @@ impl Engine {
         let mut run = Run {
             engine: self,
             records: FuturesOrdered::new(),
+            since: VecDeque::new(),
+            trouble: None,
             held: VecDeque::new(),
             settled: HashSet::new(),
             around: None,
@@ -325,8 +335,10 @@ impl Run<'_> {
     }
 
     async fn direct(&mut self, job: &Leased, mut delivery: Delivery) -> Result<(), Unavailable> {
-        let first = self.engine.is_first(job, delivery.origin.at);
-        match self.engine.begin(&mut delivery, job.maybe, first).await? {
+        self.keep_up().await?;
+        let engine = self.engine;
+        let first = engine.is_first(job, delivery.origin.at);
+        match self.beside(engine.begin(&mut delivery, job.maybe, first)).await? {
             Begun::Held(told) => {
                 self.held.push_back(Held { receipt: job.receipt, accepted: job.accepted, delivery, told });
                 Ok(())
@@ -437,6 +449,7 @@ impl Run<'_> {
     fn record(&mut self, receipt: Receipt, commit: Commit) -> Result<(), Unavailable> {
         failpoint("pre_record");
         let engine = self.engine;
+        self.since.push_back(engine.inner.clock.now());
         self.records.push_back(async move { engine.commit_always(commit).await.map(|()| receipt) }.boxed());
         // One poll sends it on its way; if an earlier one is through by now, this tells how it went.
         match self.records.next().now_or_never().flatten() {
@@ -446,6 +459,7 @@ impl Run<'_> {
     }
 
     fn recorded(&mut self, recorded: Result<Receipt, Unavailable>) -> Result<(), Unavailable> {
+        self.since.pop_front();
         self.settled.insert(recorded?);
         Ok(())
     }
@@ -459,8 +473,32 @@ impl Run<'_> {
         self.records_written().await
     }
 
+    /// Waits for records that take long, before more is posted.
+    async fn keep_up(&mut self) -> Result<(), Unavailable> {
+        let now = self.engine.inner.clock.now();
+        if self.trouble.is_some() || self.since.front().is_some_and(|since| now.duration_since(*since) > BEHIND) {
+            return self.records_written().await;
+        }
+        Ok(())
+    }
+
+    /// Waits for something while records go on being written. A whole store writes by itself what it was asked to.
+    async fn beside<T>(&mut self, work: impl Future<Output = Result<T, Unavailable>>) -> Result<T, Unavailable> {
+        let mut work = pin!(work);
+        while !self.records.is_empty() && !self.engine.inner.store.whole() {
+            let recorded = tokio::select! {
+                done = &mut work => return done,
+                recorded = self.records.next() => recorded,
+            };
+            if let Some(Err(e)) = recorded.map(|recorded| self.recorded(recorded)) {
+                self.trouble.get_or_insert(e);
+            }
+        }
+        work.await
+    }
+
     async fn records_written(&mut self) -> Result<(), Unavailable> {
-        let mut failed = Ok(());
+        let mut failed = self.trouble.take().map_or(Ok(()), Err);
         while let Some(recorded) = self.records.next().await {
             failed = failed.and(self.recorded(recorded));
         }
