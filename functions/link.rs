@@ -2,6 +2,8 @@
 //! 55,000 places to mend at each cold start, which is a twentieth of what is uploaded, and touches a megabyte of memory
 //! before `main`. What is told by the system (stack, heap, libraries) still lies where nobody knows.
 
+#![allow(clippy::print_stdout, reason = "that is how a build script speaks to Cargo")]
+
 fn main() {
     println!("cargo::rerun-if-changed=../link.rs");
     let is = |name: &str, value: &str| std::env::var(name).is_ok_and(|found| found == value);
