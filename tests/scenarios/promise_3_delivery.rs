@@ -1,7 +1,7 @@
 //! Promise 3: at least once to the platform, exactly once in effect where it collapses retries by an id.
 
-use sameroom_engine::ports::Tally;
-use sameroom_tests::worlds::{Kind, Mood, Server, Town};
+use sameroom_engine::ports::{QueueName, Tally};
+use sameroom_tests::worlds::{Kind, Mood, Outage, Server, Town};
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -61,6 +61,30 @@ stories! {
         hook.shows("b", &[("ann", "hi")]).await;
         assert_eq!(hook.collapsed(), 0, "it was not even sent twice");
     }
+}
+
+/// What is posted and not recorded is posted again if the process dies, so little is while nothing can be recorded.
+#[tokio::test]
+async fn f24_while_what_was_posted_can_not_be_recorded_nothing_more_is_posted() {
+    let town = Town::of(Kind::Disk).await;
+    let hook = town.hook("hook").await;
+    town.tube("hook a", "hook b").await;
+    town.settled().await;
+    let known = hook.attempts("b").len();
+    // So that they are worked on together.
+    town.store.late(QueueName::Events, Duration::from_millis(300));
+    hook.is("b", Mood::Slow(Duration::from_millis(60)));
+    for n in 0..8 {
+        hook.says("ann", "a", &n.to_string()).await;
+    }
+    hook.is_tried("b", known + 2).await;
+    town.store.outage(Some(Outage::Gone));
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let tried = hook.attempts("b").len() - known;
+    assert!(tried <= 4, "{tried} were posted while nothing could be recorded");
+    town.store.outage(None);
+    town.settled().await;
+    assert_eq!(hook.texts("b"), (0..8).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test]
