@@ -74,17 +74,18 @@ async fn f24_while_what_was_posted_can_not_be_recorded_nothing_more_is_posted() 
     // So that they are worked on together.
     town.store.late(QueueName::Events, Duration::from_millis(300));
     hook.is("b", Mood::Slow(Duration::from_millis(60)));
-    for n in 0..8 {
+    for n in 0..12 {
         hook.says("ann", "a", &n.to_string()).await;
     }
     hook.is_tried("b", known + 2).await;
     town.store.outage(Some(Outage::Gone));
+    let before = hook.attempts("b").len();
     tokio::time::sleep(Duration::from_millis(500)).await;
-    let tried = hook.attempts("b").len() - known;
-    assert!(tried <= 4, "{tried} were posted while nothing could be recorded");
+    let more = hook.attempts("b").len() - before;
+    assert!(more <= 3, "{more} were posted while nothing could be recorded");
     town.store.outage(None);
     town.settled().await;
-    assert_eq!(hook.texts("b"), (0..8).map(|n| n.to_string()).collect::<Vec<_>>());
+    assert_eq!(hook.texts("b"), (0..12).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test]

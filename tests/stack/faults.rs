@@ -128,7 +128,7 @@ async fn f24_of_a_batch_that_fails_halfway_the_rest_comes_again(bad: &Bad, stack
     until("nothing is on its way", async || (waiting().await == 0).then_some(())).await;
     // While the first is posted, all others come in: they are one batch.
     let slow = |millis: u64| Mood::Slow(Duration::from_millis(millis));
-    pair.globex.is("chat.postMessage", slow(150));
+    pair.globex.is("chat.postMessage", slow(400));
     pair.globex.script("chat.postMessage", [slow(8000)]);
     for n in 0..10 {
         pair.acme.says("general", "ann", &format!("half {n}."));
