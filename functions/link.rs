@@ -1,6 +1,6 @@
 //! Has the linker put the functions that Lambda runs where they stay. A program that may be put anywhere brings a list of
-//! 55,000 places to mend at each cold start, which is a twentieth of what is uploaded, and touches a megabyte of memory
-//! before `main`. What is told by the system (stack, heap, libraries) still lies where nobody knows.
+//! 55,000 places to mend at each cold start, which is a tenth of the program, and touches a megabyte of memory
+//! before `main`. What the system places (stack, heap, libraries) still lies where nobody knows.
 
 #![allow(clippy::print_stdout, reason = "that is how a build script speaks to Cargo")]
 

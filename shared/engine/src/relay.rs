@@ -2,17 +2,15 @@
 //! what the plan says. A lone, idle lane is posted to at once, so that the healthy path is one queue deep; everything
 //! else goes by the lanes' outboxes, where a sick or slow target delays itself alone.
 
+mod records;
 mod spread;
 
 use std::collections::{HashSet, VecDeque};
 use std::panic::AssertUnwindSafe;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
-use futures_util::future::BoxFuture;
-use futures_util::stream::{FuturesOrdered, StreamExt};
 use sameroom_model::{
     Action, Delivery, Event, EventId, EventKind, Job, Lane, MessageRef, Origin, Outcome, Room, RoomOptions, RoomRef,
     SignedDuration, Text, Timestamp,
@@ -24,12 +22,12 @@ use tokio::sync::oneshot;
 use crate::accounts::Open;
 use crate::attempt::{Begun, Verdict};
 use crate::commands::{self, Asked, Heard};
-use crate::failpoint::failpoint;
 use crate::lane::LaneRow;
 use crate::ports::{Again, Batch, Commit, CommitError, Leased, QueueName, Receipt, Tally, Unavailable};
 use crate::recent::Seen;
 use crate::walk::RoomView;
 use crate::{Engine, keys, plan, show};
+use records::Records;
 use spread::Postponed;
 pub(crate) use spread::Slow;
 
@@ -45,9 +43,6 @@ pub(crate) const UNREADABLE: &str = "its job can't be read; it was written by a 
 const CLOCKS_APART: SignedDuration = SignedDuration::from_secs(10);
 /// How long what is around a room is believed within a batch: shorter than anybody can tell.
 const LOOK: SignedDuration = SignedDuration::from_millis(200);
-/// How old a record may be that is not written yet while more is posted. Whatever was posted and not recorded is posted
-/// again if this process dies.
-const BEHIND: SignedDuration = SignedDuration::from_millis(50);
 /// The longest excerpt that a quote shows, in graphemes.
 const EXCERPT_MAX: usize = 60;
 
@@ -55,14 +50,8 @@ const EXCERPT_MAX: usize = 60;
 /// next event is worked on; whatever reads what they write waits for them first.
 struct Run<'a> {
     engine: &'a Engine,
-    records: FuturesOrdered<BoxFuture<'a, Result<Receipt, Unavailable>>>,
-    /// Since when each of them is under way.
-    since: VecDeque<Timestamp>,
-    /// Why one of them could not be written, if nobody was told yet.
-    trouble: Option<Unavailable>,
+    records: Records<'a>,
     held: VecDeque<Held>,
-    /// What is settled: it must not be settled again.
-    settled: HashSet<Receipt>,
     /// What is around the room, as it was read last.
     around: Option<Arc<Around>>,
 }
@@ -85,15 +74,7 @@ struct Held {
 impl Engine {
     /// Relays a batch of events of one room, in order, and settles its leases whatever happens.
     pub async fn relay(&self, batch: Batch) {
-        let mut run = Run {
-            engine: self,
-            records: FuturesOrdered::new(),
-            since: VecDeque::new(),
-            trouble: None,
-            held: VecDeque::new(),
-            settled: HashSet::new(),
-            around: None,
-        };
+        let mut run = Run { engine: self, records: Records::new(self), held: VecDeque::new(), around: None };
         let group = batch.group;
         let leases: Vec<(Receipt, bool)> = batch.jobs.iter().map(|job| (job.receipt, job.maybe)).collect();
         for job in batch.jobs {
@@ -117,11 +98,11 @@ impl Engine {
             {
                 continue;
             }
-            return self.return_all(&leases, &run.settled, Some(receipt)).await;
+            return self.return_all(&leases, &run.records.settled, Some(receipt)).await;
         }
         if let Err(e) = run.flush().await {
             tracing::error!(error = %e, "what was delivered could not be recorded");
-            self.return_all(&leases, &run.settled, None).await;
+            self.return_all(&leases, &run.records.settled, None).await;
         }
     }
 
@@ -304,7 +285,7 @@ impl Run<'_> {
             engine.reply(event, &reply, &mut commit).await?;
             match engine.inner.store.commit(commit).await {
                 Ok(_) => {
-                    self.settled.insert(job.receipt);
+                    self.records.settled.insert(job.receipt);
                     return Ok(());
                 }
                 Err(CommitError::Conflict) => {}
@@ -324,7 +305,7 @@ impl Run<'_> {
             ..Commit::default()
         };
         engine.commit_always(commit).await?;
-        self.settled.insert(receipt);
+        self.records.settled.insert(receipt);
         Ok(())
     }
 
@@ -335,10 +316,10 @@ impl Run<'_> {
     }
 
     async fn direct(&mut self, job: &Leased, mut delivery: Delivery) -> Result<(), Unavailable> {
-        self.keep_up().await?;
+        self.records.keep_up().await?;
         let engine = self.engine;
         let first = engine.is_first(job, delivery.origin.at);
-        match self.beside(engine.begin(&mut delivery, job.maybe, first)).await? {
+        match self.records.beside(engine.begin(&mut delivery, job.maybe, first)).await? {
             Begun::Held(told) => {
                 self.held.push_back(Held { receipt: job.receipt, accepted: job.accepted, delivery, told });
                 Ok(())
@@ -374,7 +355,7 @@ impl Run<'_> {
             }
             Verdict::Failed(outcome) => return self.postpone(receipt, commit, accepted, delivery, outcome).await,
         }
-        self.record(receipt, commit)
+        self.records.add(receipt, commit)
     }
 
     /// A direct attempt failed for now: the delivery goes to its lane's outbox, and later ones follow it there.
@@ -387,7 +368,7 @@ impl Run<'_> {
         outcome: Outcome,
     ) -> Result<(), Unavailable> {
         let engine = self.engine;
-        self.records_written().await?;
+        self.records.written().await?;
         self.around = None;
         let Some(Postponed { delivery, job, parked }) = engine.postponed(accepted, delivery, outcome).await? else {
             return Ok(());
@@ -402,7 +383,7 @@ impl Run<'_> {
             engine.put(&delivery.lane, job.clone(), &mut commit, hold).await?;
             match engine.inner.store.commit(commit).await {
                 Ok(_) => {
-                    self.settled.insert(receipt);
+                    self.records.settled.insert(receipt);
                     return Ok(());
                 }
                 Err(CommitError::Conflict) => {}
@@ -432,7 +413,7 @@ impl Run<'_> {
             }
             match engine.inner.store.commit(commit).await {
                 Ok(_) => {
-                    self.settled.insert(job.receipt);
+                    self.records.settled.insert(job.receipt);
                     return Ok(());
                 }
                 Err(CommitError::Conflict) => {}
@@ -443,25 +424,7 @@ impl Run<'_> {
 
     fn filter(&mut self, job: &Leased) -> Result<(), Unavailable> {
         let tally = vec![(Tally::Filtered, 1)];
-        self.record(job.receipt, Commit { done: vec![job.receipt], tally, ..Commit::default() })
-    }
-
-    fn record(&mut self, receipt: Receipt, commit: Commit) -> Result<(), Unavailable> {
-        failpoint("pre_record");
-        let engine = self.engine;
-        self.since.push_back(engine.inner.clock.now());
-        self.records.push_back(async move { engine.commit_always(commit).await.map(|()| receipt) }.boxed());
-        // One poll sends it on its way; if an earlier one is through by now, this tells how it went.
-        match self.records.next().now_or_never().flatten() {
-            Some(recorded) => self.recorded(recorded),
-            None => Ok(()),
-        }
-    }
-
-    fn recorded(&mut self, recorded: Result<Receipt, Unavailable>) -> Result<(), Unavailable> {
-        self.since.pop_front();
-        self.settled.insert(recorded?);
-        Ok(())
+        self.records.add(job.receipt, Commit { done: vec![job.receipt], tally, ..Commit::default() })
     }
 
     /// Waits until everything that is under way is over and recorded.
@@ -470,39 +433,7 @@ impl Run<'_> {
             let verdict = self.engine.held(told).await;
             self.settle(receipt, accepted, delivery, verdict).await?;
         }
-        self.records_written().await
-    }
-
-    /// Waits for records that take long, before more is posted.
-    async fn keep_up(&mut self) -> Result<(), Unavailable> {
-        let now = self.engine.inner.clock.now();
-        if self.trouble.is_some() || self.since.front().is_some_and(|since| now.duration_since(*since) > BEHIND) {
-            return self.records_written().await;
-        }
-        Ok(())
-    }
-
-    /// Waits for something while records go on being written. A whole store writes by itself what it was asked to.
-    async fn beside<T>(&mut self, work: impl Future<Output = Result<T, Unavailable>>) -> Result<T, Unavailable> {
-        let mut work = pin!(work);
-        while !self.records.is_empty() && !self.engine.inner.store.whole() {
-            let recorded = tokio::select! {
-                done = &mut work => return done,
-                recorded = self.records.next() => recorded,
-            };
-            if let Some(Err(e)) = recorded.map(|recorded| self.recorded(recorded)) {
-                self.trouble.get_or_insert(e);
-            }
-        }
-        work.await
-    }
-
-    async fn records_written(&mut self) -> Result<(), Unavailable> {
-        let mut failed = self.trouble.take().map_or(Ok(()), Err);
-        while let Some(recorded) = self.records.next().await {
-            failed = failed.and(self.recorded(recorded));
-        }
-        failed
+        self.records.written().await
     }
 }
 

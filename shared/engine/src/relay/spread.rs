@@ -93,7 +93,7 @@ impl Run<'_> {
             }
         }
         if later.is_empty() {
-            return self.record(job.receipt, commit);
+            return self.records.add(job.receipt, commit);
         }
         self.around = None;
         loop {
@@ -108,7 +108,7 @@ impl Run<'_> {
             }
             match engine.inner.store.commit(commit).await {
                 Ok(_) => {
-                    self.settled.insert(job.receipt);
+                    self.records.settled.insert(job.receipt);
                     return Ok(());
                 }
                 Err(CommitError::Conflict) => {}
