@@ -13,6 +13,9 @@ use sameroom_aws::{AwsStore, Clients, Settings, SystemClock};
 use sameroom_engine::Config;
 use sameroom_tests::ministack;
 
+/// How long one call may take: a local AWS is one thread, and a machine that tests may be busy.
+const ATTEMPT: Duration = Duration::from_secs(30);
+
 /// A table, three queues, and what reaches them.
 pub(crate) struct Stack {
     pub(crate) settings: Settings,
@@ -30,6 +33,7 @@ impl Stack {
             table: name.clone(),
             region: "us-east-1".to_owned(),
             endpoint: Some(endpoint.to_owned()),
+            attempt: Some(ATTEMPT),
             measure: true,
             ..Settings::default()
         };

@@ -21,10 +21,10 @@ use crate::trouble::Call;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(1);
-/// How long one attempt may take.
+/// How long one attempt may take, unless the settings say otherwise.
 const ATTEMPT: Duration = Duration::from_secs(3);
-/// How long all attempts of a call may take together.
-const OVERALL: Duration = Duration::from_secs(10);
+/// How long all attempts of a call may take together, beside three times one attempt.
+const PAUSES: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 
@@ -50,6 +50,7 @@ impl Clients {
     }
 
     pub(crate) fn on(settings: &Settings, http: SharedHttpClient, credentials: SharedCredentialsProvider) -> Self {
+        let attempt = settings.attempt.unwrap_or(ATTEMPT);
         let mut config = SdkConfig::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::new(settings.region.clone()))
@@ -58,7 +59,7 @@ impl Clients {
             .http_client(http)
             .sleep_impl(aws_sdk_dynamodb::config::SharedAsyncSleep::new(TokioSleep::new()))
             .time_source(SystemTimeSource::new())
-            .timeout_config(timeouts(ATTEMPT, OVERALL))
+            .timeout_config(timeouts(attempt, attempt * 3 + PAUSES))
             .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS).with_initial_backoff(FIRST_PAUSE))
             // Time-outs of attempts do as much, for answers as small as these.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled());

@@ -28,7 +28,7 @@ pub use town::{Kind, Town};
 
 /// The one time-out: how long anybody waits for something that must happen. Generous, since the machine may be busy; in
 /// a scenario that passes nobody waits nearly as long.
-pub const WAIT: Duration = Duration::from_secs(20);
+pub const WAIT: Duration = Duration::from_mins(1);
 
 /// Waits until `look` gives something, looking again whenever `stirred` changes; fails with `tell` after [`WAIT`].
 pub(crate) async fn until<T>(
