@@ -88,6 +88,35 @@ async fn f24_while_what_was_posted_can_not_be_recorded_nothing_more_is_posted() 
     assert_eq!(hook.texts("b"), (0..12).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
+/// Should the process die while a post waits for its answer, that one alone may come again.
+#[tokio::test]
+async fn f24_what_was_posted_is_recorded_while_the_next_post_waits_for_its_answer() {
+    let town = Town::of(Kind::Disk).await;
+    let hook = town.hook("hook").await;
+    town.tube("hook a", "hook b").await;
+    town.settled().await;
+    let (known, told) = (hook.attempts("b").len(), town.census().await.count(Tally::Delivered));
+    // So that they are worked on together.
+    town.store.late(QueueName::Events, Duration::from_millis(300));
+    hook.script("b", [Mood::Well, Mood::Well, Mood::Well]);
+    hook.is("b", Mood::Held);
+    for n in 0..5 {
+        hook.says("ann", "a", &n.to_string()).await;
+    }
+    let recorded = async {
+        while town.census().await.count(Tally::Delivered) < told + 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // Less than it takes until the fourth is given up.
+    tokio::time::timeout(Duration::from_secs(10), recorded).await.expect("three are recorded");
+    assert_eq!(hook.attempts("b").len(), known + 3, "nobody answered the fourth");
+    hook.is("b", Mood::Well);
+    town.settled().await;
+    assert_eq!(hook.texts("b"), (0..5).map(|n| n.to_string()).collect::<Vec<_>>());
+    town.law().await;
+}
+
 #[tokio::test]
 async fn f11_the_same_event_minutes_and_a_day_later_is_one_message() {
     let town = Town::of(Kind::Memory).await;

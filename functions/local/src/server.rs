@@ -107,3 +107,109 @@ async fn serve(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::routing::get;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::sync::Notify;
+    use tokio::task::JoinHandle;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    /// A door that says whom it opens to, and at `/wait` not before it is told.
+    struct House {
+        address: SocketAddr,
+        stop: watch::Sender<bool>,
+        asked: Arc<Notify>,
+        go: Arc<Notify>,
+        serving: JoinHandle<()>,
+    }
+
+    fn router(asked: Arc<Notify>, go: Arc<Notify>) -> Router {
+        let wait = move || async move {
+            asked.notify_one();
+            go.notified().await;
+            "at last"
+        };
+        let who = |ConnectInfo(peer): ConnectInfo<SocketAddr>| async move { peer.ip().to_string() };
+        Router::new().route("/", get(who)).route("/wait", get(wait))
+    }
+
+    async fn house() -> House {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopping) = watch::channel(false);
+        let (asked, go) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let serving = tokio::spawn(run(listener, router(asked.clone(), go.clone()), stopping));
+        House { address, stop, asked, go, serving }
+    }
+
+    async fn says(mut stream: impl AsyncRead + AsyncWrite + Unpin, words: &str) -> String {
+        stream.write_all(words.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        answer
+    }
+
+    fn asks(path: &str) -> String {
+        format!("GET {path} HTTP/1.1\r\nhost: house\r\nconnection: close\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn it_is_known_who_comes() {
+        let house = house().await;
+        let answer = says(TcpStream::connect(house.address).await.unwrap(), &asks("/")).await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\n127.0.0.1"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn whoever_comes_by_a_socket_is_of_this_machine() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("door");
+        let (_stop, stopping) = watch::channel(false);
+        let listener = UnixListener::bind(&path).unwrap();
+        tokio::spawn(run(listener, router(Arc::default(), Arc::default()), stopping));
+        let answer = says(UnixStream::connect(&path).await.unwrap(), &asks("/")).await;
+        assert!(answer.ends_with("\r\n\r\n127.0.0.1"), "{answer}");
+    }
+
+    #[tokio::test]
+    async fn what_was_asked_is_answered_before_the_end_and_nobody_else_comes_in() {
+        let house = house().await;
+        let stream = TcpStream::connect(house.address).await.unwrap();
+        let answered = tokio::spawn(async move { says(stream, &asks("/wait")).await });
+        house.asked.notified().await;
+        house.stop.send(true).unwrap();
+        // The door is shut as soon as it hears that.
+        while TcpStream::connect(house.address).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+        assert!(!house.serving.is_finished());
+        house.go.notify_one();
+        assert!(answered.await.unwrap().ends_with("\r\n\r\nat last"));
+        house.serving.await.unwrap();
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn f44_who_does_not_say_what_is_wanted_is_not_waited_for() {
+        let house = house().await;
+        for begun in ["", "GET / HTTP/1.1\r\nhost: ho"] {
+            let (stream, since) = (TcpStream::connect(house.address).await.unwrap(), Instant::now());
+            assert!(!says(stream, begun).await.contains(" 200 "));
+            assert!(since.elapsed() >= HEADERS_MAX, "{:?}", since.elapsed());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_without_end_is_refused() {
+        let house = house().await;
+        let mut stream = TcpStream::connect(house.address).await.unwrap();
+        let long = format!("GET / HTTP/1.1\r\nx: {}", "x".repeat(HEAD_MAX));
+        stream.write_all(long.as_bytes()).await.unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).await.unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 431");
+    }
+}

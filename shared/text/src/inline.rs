@@ -1,6 +1,8 @@
 //! A paragraph as runs: leaves with a set of styles each. Readers make runs, and [`paragraphs`] makes of them the one
 //! tree that says the same (the normal form of inlines). It must not know any dialect.
 
+use std::borrow::Cow;
+
 use sameroom_model::{Inline, Mention};
 use unicode_segmentation::UnicodeSegmentation as _;
 
@@ -155,8 +157,8 @@ fn paragraphs_once(runs: Vec<Run>, neutral: bool) -> Vec<Vec<Inline>> {
         .map(|runs| {
             if runs.iter().all(|run| run.style.is_none()) {
                 let mut out = Vec::new();
-                for run in &runs {
-                    push_leaf(&run.leaf, &mut out);
+                for run in runs {
+                    push_leaf(run.leaf, &mut out);
                 }
                 return out;
             }
@@ -232,7 +234,10 @@ fn clean(runs: Vec<Run>) -> Vec<Run> {
     let mut out = Vec::with_capacity(runs.len());
     for Run { leaf, style } in runs {
         match leaf {
-            Leaf::Text(text) => push_lines(&characters(&text), style, &mut out),
+            Leaf::Text(text) => match characters(&text) {
+                Cow::Borrowed(kept) if !kept.contains('\n') => out.push(Run::new(Leaf::Text(text), style)),
+                changed => push_lines(&changed, style, &mut out),
+            },
             Leaf::Code(code) => {
                 let code = characters(&code).replace('\n', " ");
                 let blank = code.chars().all(|c| c.is_whitespace() || c == neutral::ZERO_WIDTH_SPACE);
@@ -276,16 +281,18 @@ fn clean(runs: Vec<Run>) -> Vec<Run> {
     out
 }
 
-fn characters(text: &str) -> String {
-    text.chars()
-        .filter_map(|c| match c {
-            '\n' => Some('\n'),
-            '\t' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{a0}' | '\u{2028}' | '\u{2029}' => Some(' '),
-            '\u{feff}' => None,
-            c if c.is_control() => None,
-            c => Some(c),
-        })
-        .collect()
+fn characters(text: &str) -> Cow<'_, str> {
+    let form = |c| match c {
+        '\n' => Some('\n'),
+        '\t' | '\u{b}' | '\u{c}' | '\u{85}' | '\u{a0}' | '\u{2028}' | '\u{2029}' => Some(' '),
+        '\u{feff}' => None,
+        c if c.is_control() => None,
+        c => Some(c),
+    };
+    if text.chars().all(|c| form(c) == Some(c)) {
+        return Cow::Borrowed(text);
+    }
+    Cow::Owned(text.chars().filter_map(form).collect())
 }
 
 /// Adjacent texts, and adjacent codes, of one style become one; empty ones go.
@@ -330,9 +337,12 @@ fn strip(mut runs: Vec<Run>) -> Vec<Run> {
 fn linkify(runs: Vec<Run>, neutral: bool) -> Vec<Run> {
     let mut out = Vec::with_capacity(runs.len());
     for run in runs {
-        let Leaf::Text(text) = &run.leaf else {
-            out.push(run);
-            continue;
+        let text = match &run.leaf {
+            Leaf::Text(text) if link::may_hold(text) => text,
+            _ => {
+                out.push(run);
+                continue;
+            }
         };
         for piece in link::pieces(text) {
             match piece {
@@ -367,7 +377,9 @@ fn neutralise(runs: &mut [Run]) {
                 // `@` and `**all**` are two runs to us and one mention to Zulip.
                 let ends = next_is_mass && text.ends_with('@');
                 next_is_mass = neutral::starts_mass(text);
-                *text = neutral::neutralise(text);
+                if text.contains(['@', '<']) {
+                    *text = neutral::neutralise(text);
+                }
                 if ends {
                     text.push(neutral::ZERO_WIDTH_SPACE);
                 }
@@ -607,7 +619,7 @@ fn build(cells: &[Cell], applied: Style) -> Vec<Inline> {
             .rev()
             .max_by_key(|(_, reach)| *reach);
         let Some((style, mut reach)) = widest else {
-            push_leaf(&cell.leaf, &mut out);
+            push_leaf(cell.leaf.clone(), &mut out);
             at += 1;
             continue;
         };
@@ -627,18 +639,18 @@ fn build(cells: &[Cell], applied: Style) -> Vec<Inline> {
     out
 }
 
-fn push_leaf(leaf: &Leaf, out: &mut Vec<Inline>) {
+fn push_leaf(leaf: Leaf, out: &mut Vec<Inline>) {
     match (leaf, out.last_mut()) {
-        (Leaf::Text(text), Some(Inline::Text(last))) => last.push_str(text),
-        (Leaf::Code(text), Some(Inline::Code(last))) => last.push_str(text),
-        (Leaf::Text(text), _) => out.push(Inline::Text(text.clone())),
-        (Leaf::Code(code), _) => out.push(Inline::Code(code.clone())),
+        (Leaf::Text(text), Some(Inline::Text(last))) => last.push_str(&text),
+        (Leaf::Code(text), Some(Inline::Code(last))) => last.push_str(&text),
+        (Leaf::Text(text), _) => out.push(Inline::Text(text)),
+        (Leaf::Code(code), _) => out.push(Inline::Code(code)),
         (Leaf::Link { url, label }, _) => {
-            let label = if label.is_empty() { Vec::new() } else { vec![Inline::Text(label.clone())] };
-            out.push(Inline::Link { url: url.clone(), label });
+            let label = if label.is_empty() { Vec::new() } else { vec![Inline::Text(label)] };
+            out.push(Inline::Link { url, label });
         }
-        (Leaf::Mention(mention), _) => out.push(Inline::Mention(mention.clone())),
-        (Leaf::Emoji(emoji), _) => out.push(Inline::Emoji(emoji.clone())),
+        (Leaf::Mention(mention), _) => out.push(Inline::Mention(mention)),
+        (Leaf::Emoji(emoji), _) => out.push(Inline::Emoji(emoji)),
         (Leaf::Break, _) => out.push(Inline::Break),
     }
 }

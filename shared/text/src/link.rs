@@ -9,9 +9,14 @@ pub(crate) enum Piece<'a> {
     Url(&'a str),
 }
 
+/// Whether there may be a bare URL in a text.
+pub(crate) fn may_hold(text: &str) -> bool {
+    text.contains("://")
+}
+
 /// Parts a text into words and bare `http` and `https` URLs.
 pub(crate) fn pieces(text: &str) -> Vec<Piece<'_>> {
-    if !text.contains("://") {
+    if !may_hold(text) {
         return vec![Piece::Text(text)];
     }
     let mut finder = LinkFinder::new();
