@@ -62,7 +62,7 @@ pub struct Started {
 /// Starts. What is wrong is told with its cure, in the log, too: where a function's log is, nobody sees its exit status.
 pub async fn start(role: Role) -> anyhow::Result<Started> {
     logging();
-    let started = begin(role).await;
+    let started = Box::pin(begin(role)).await;
     if let Err(why) = &started {
         tracing::error!(role = role.name(), why = format!("{why:#}"), "this can't start");
     }

@@ -59,7 +59,8 @@ async fn handle(started: &Started, event: LambdaEvent<Event>) -> Result<Report, 
     let left = Duration::from_millis(event.context.deadline.saturating_sub(now)).saturating_sub(SPARE);
     let deadline = Instant::now() + left;
     let (queue, records) = read(&started.settings, event.payload)?;
-    let failed = work(&started.engine, &started.store, queue, records, deadline).await;
+    // Boxed: futures within futures are types within types, and compilers give up on them at some depth.
+    let failed = Box::pin(work(&started.engine, &started.store, queue, records, deadline)).await;
     Ok(Report { failures: failed.into_iter().map(|id| Failure { id }).collect() })
 }
 

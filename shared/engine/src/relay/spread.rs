@@ -72,7 +72,8 @@ impl Run<'_> {
             }
         }
         let posts = stream::iter(now.into_iter().map(|delivery| engine.post_now(job, delivery)));
-        let posted: Vec<(Delivery, Verdict)> = self.records.beside(posts.buffered(AT_ONCE).try_collect()).await?;
+        let posted = posts.buffered(AT_ONCE).try_collect::<Vec<(Delivery, Verdict)>>();
+        let posted = self.records.beside(posted).await?;
         let mut commit = Commit {
             done: vec![job.receipt],
             tally: vec![(Tally::Relayed, 1), (Tally::Owed, count)],
