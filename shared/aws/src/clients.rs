@@ -23,7 +23,7 @@ use crate::trouble::Call;
 const CONNECT: Duration = Duration::from_secs(1);
 /// How long one attempt may take, unless the settings say otherwise.
 const ATTEMPT: Duration = Duration::from_secs(3);
-/// How long all attempts of a call may take together, beside three times one attempt.
+/// What all attempts of a call may take together, beyond three times one attempt.
 const PAUSES: Duration = Duration::from_secs(1);
 const ATTEMPTS: u32 = 4;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

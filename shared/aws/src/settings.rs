@@ -27,7 +27,8 @@ pub struct Settings {
     /// How long what a worker received stays hidden from others, each time it says that it still has it; whole seconds.
     /// `None`: a minute.
     pub lease: Option<Duration>,
-    /// How long one attempt of a call may take, of which there are three or so. `None`: three seconds.
+    /// How long one attempt of a call may take; all of them together, three times that and a second. `None`: three
+    /// seconds.
     pub attempt: Option<Duration>,
     /// Whether answers are asked what they consumed. See [`Calls`](crate::Calls).
     pub measure: bool,
