@@ -10,6 +10,8 @@ const path = require('path');
 const PATIENCE_MS = 90_000;
 const folder = fs.mkdtempSync(path.join(os.tmpdir(), 'sameroom-page-'));
 const children = [];
+/** What the page shows, once there is one. */
+let shown = async () => 'no page yet';
 
 /** Starts a program that ends with this one, and so do its helpers: it leads a group of processes. */
 function start(program, args, stdio) {
@@ -88,28 +90,40 @@ async function main() {
         console.log(`ok: ${what}`);
     };
 
+    /**
+     * Types words into a field. What is typed goes to whatever has the focus just then: a window that is not in front yet
+     * has none, and a dialog that closes gives it back a moment later. So it is typed until it is there.
+     */
+    const type = async (field, words) => {
+        await until(`one types "${words}"`, `(${field}.focus(), document.activeElement === ${field})`);
+        while ((await value(`${field}.value`)) !== words) {
+            await value(`(${field}.focus(), ${field}.value = '')`);
+            await tell('Input.insertText', { text: words });
+        }
+    };
+    shown = () => value(`document.body.innerText`);
+
     await tell('Page.navigate', { url: page });
     await until('both rooms are shown', `document.querySelectorAll('.pane').length === 2`);
     const headings = await value(`[...document.querySelectorAll('.pane h2')].map((h2) => h2.textContent).join()`);
     const names = headings.split(',');
     if (!names.includes('Kitchen') || !names.includes('Garden')) throw new Error(`the rooms are ${headings}`);
+    const field = `document.querySelector('.pane textarea')`;
     await until('it asks who one is', `document.querySelector('#ask').open`);
-    await value(`document.querySelector('#name').focus()`);
-    await tell('Input.insertText', { text: 'Ada' });
-    await value(`document.querySelector('#ask .go').click()`);
+    await type(`document.querySelector('#name')`, 'Ada');
+    // Whoever writes before the browser has said that the question is closed is not asked again, and has the name given.
+    const log = (pane) => `document.querySelectorAll('.pane')[${pane}].querySelector('.log').textContent`;
+    await value(`document.querySelector('#ask .go').click();
+        ${field}.value = 'At once';
+        ${field}.dispatchEvent(new Event('input'));
+        document.querySelector('.pane .send').click();`);
     await until('one comes in', `!document.querySelector('#ask').open`);
+    await until('what is written at once is there', `${log(0)}.includes('At once')`);
 
     const words = 'Hello <b>there</b> & everywhere';
-    // A dialog that closes gives the focus back a moment later.
-    const field = `document.querySelector('.pane textarea')`;
-    await until('one begins to type', `(${field}.focus(), document.activeElement === ${field})`);
-    while ((await value(`${field}.value`)) !== words) {
-        await value(`(${field}.focus(), ${field}.value = '')`);
-        await tell('Input.insertText', { text: words });
-    }
+    await type(field, words);
     await until('it can be sent', `!document.querySelector('.pane .send').disabled`);
     await value(`document.querySelector('.pane .send').click()`);
-    const log = (pane) => `document.querySelectorAll('.pane')[${pane}].querySelector('.log').textContent`;
     for (const [pane, name] of names.entries()) {
         await until(`the words are in the ${name}, as they were typed`, `${log(pane)}.includes(${JSON.stringify(words)})`);
         await until(`and so is their author`, `${log(pane)}.includes('Ada')`);
@@ -120,7 +134,14 @@ async function main() {
     console.log('ok: the browser has nothing to complain of');
 }
 
-const late = setTimeout(() => end(new Error('it took too long')), PATIENCE_MS);
+/** Who waits for ever says where. */
+async function tooLong() {
+    const silence = new Promise((resolve) => setTimeout(resolve, 5_000, 'the browser does not answer'));
+    const text = await Promise.race([shown().catch((error) => error.message), silence]);
+    await end(new Error(`it took too long; the page shows:\n${text}`));
+}
+
+const late = setTimeout(tooLong, PATIENCE_MS);
 for (const signal of ['SIGTERM', 'SIGINT']) process.on(signal, () => end(new Error(`${signal} came`)));
 
 async function end(error) {
