@@ -289,7 +289,9 @@ fn characters(text: &str) -> Cow<'_, str> {
         c if c.is_control() => None,
         c => Some(c),
     };
-    if text.chars().all(|c| form(c) == Some(c)) {
+    // Most text is ASCII without control characters: that is told at a glance.
+    let plain = |byte: u8| matches!(byte, b' '..=b'~' | b'\n');
+    if text.bytes().all(plain) || text.chars().all(|c| form(c) == Some(c)) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(text.chars().filter_map(form).collect())
