@@ -15,7 +15,7 @@ use tokio::sync::{Notify, mpsc};
 
 use crate::probe::{Program, Report};
 
-const SECRET: &str = "whsec_c2FtZXJvb20tYmVuY2gtc2VjcmV0LTAwMDE=";
+pub(crate) const SECRET: &str = "whsec_c2FtZXJvb20tYmVuY2gtc2VjcmV0LTAwMDE=";
 
 /// How long a sink may take before an answer, by room, and what it got.
 pub(crate) struct Sink {
@@ -206,9 +206,27 @@ pub(crate) async fn saturate(
     messages: usize,
     config: &[&str],
 ) -> Saturated {
-    const CONNECTIONS: usize = 32;
     let sink = Sink::start().await;
     let program = Program::start(&pairs(&sink, tubes), config).await;
+    drive(report, name, &sink, program, tubes, messages).await
+}
+
+/// Likewise through the bare program, which knows of one room.
+pub(crate) async fn saturate_bare(report: &mut Report, name: &str, messages: usize) -> Saturated {
+    let sink = Sink::start().await;
+    let program = Program::bare(&format!("http://127.0.0.1:{}/sink", sink.port)).await;
+    drive(report, name, &sink, program, 1, messages).await
+}
+
+async fn drive(
+    report: &mut Report,
+    name: &str,
+    sink: &Sink,
+    program: Program,
+    tubes: usize,
+    messages: usize,
+) -> Saturated {
+    const CONNECTIONS: usize = 32;
     let mut warm = Sender::open(&program).await;
     for i in 0..500 {
         warm.post(&format!("room{}", i % tubes), &format!("bench-warm-{i}")).await;

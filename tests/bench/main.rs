@@ -5,6 +5,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a bench measures time by the clock")]
 
+mod bare;
 mod hook;
 mod irc;
 mod lambda;
@@ -17,18 +18,25 @@ use std::time::Duration;
 
 use probe::{Program, Report};
 
+/// As the real program: what is compared shares it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// How many messages a saturated run sends.
 const MESSAGES: usize = 20_000;
 
 fn main() {
     let args: Vec<String> = std::env::args().collect();
+    if let [_, bare, sink, folder] = &args[..]
+        && bare == "--bare"
+    {
+        return runtime().block_on(bare::run(sink, folder.as_ref()));
+    }
     let value = |name: &str| args.iter().position(|arg| arg == name).and_then(|i| args.get(i + 1)).cloned();
     let only = value("--only");
     let wanted = |name: &str| only.as_deref().is_none_or(|only| name.starts_with(only));
-    let runtime =
-        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
     let mut report = Report::default();
-    runtime.block_on(async {
+    runtime().block_on(async {
         report.put("yardstick: SHA-256 of 64 MiB, one core", probe::yardstick(), "ms");
         if wanted("size") {
             report.put("size: binary", probe::binary_size() as f64 / 1e6, "MB");
@@ -58,6 +66,10 @@ fn main() {
     }
 }
 
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime")
+}
+
 async fn start_and_idle(report: &mut Report) {
     let mut starts = Vec::new();
     for _ in 0..10 {
@@ -77,7 +89,12 @@ async fn start_and_idle(report: &mut Report) {
 }
 
 async fn hooks(report: &mut Report) {
+    // Before and after: a machine has moods.
+    let before = hook::saturate_bare(report, "hook: bare program, before", MESSAGES).await;
     let durable = hook::saturate(report, "hook: durable, 1 Tube", 1, MESSAGES, &[]).await;
+    let after = hook::saturate_bare(report, "hook: bare program, after", MESSAGES).await;
+    let bare = (before.cpu_us + after.cpu_us) / 2.0;
+    report.put("hook: durable CPU / bare program's", 100.0 * durable.cpu_us / bare, "%");
     let loose = hook::saturate(report, "hook: sync off, 1 Tube", 1, MESSAGES, &["[store]\ndurable = false\n"]).await;
     report.put("hook: durable rate / sync-off rate", 100.0 * durable.rate / loose.rate, "%");
     let many = hook::saturate(report, "hook: durable, 100 Tubes", 100, MESSAGES, &[]).await;

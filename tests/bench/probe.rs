@@ -28,6 +28,18 @@ impl Program {
         let mut command = Command::new(binary());
         command.arg(if urls.is_empty() { "serve" } else { "connect" });
         command.args(urls).arg("--json").arg("--data").arg(data.path()).args(["--listen", "127.0.0.1:0"]);
+        Self::spawn(command, data).await
+    }
+
+    /// Starts the bare program of [`crate::bare`], which posts to that URL.
+    pub(crate) async fn bare(sink: &str) -> Self {
+        let data = tempfile::Builder::new().prefix("sameroom-bench").tempdir_in(folder()).expect("a folder");
+        let mut command = Command::new(std::env::current_exe().expect("the bench knows where it is"));
+        command.arg("--bare").arg(sink).arg(data.path());
+        Self::spawn(command, data).await
+    }
+
+    async fn spawn(mut command: Command, data: tempfile::TempDir) -> Self {
         command.stdout(Stdio::piped()).stdin(Stdio::null()).kill_on_drop(true);
         let started = Instant::now();
         let mut child = command.spawn().expect("the release binary; build it by `cargo build --release`");
