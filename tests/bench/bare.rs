@@ -136,7 +136,7 @@ fn keep(path: &Path, asked: &mpsc::Receiver<Write>) {
     }
 }
 
-/// Half a hash of an id, twice.
+/// The first half of an id's hash, as two numbers.
 fn halves(id: &str) -> [i64; 2] {
     let hash = digest(&SHA256, id.as_bytes());
     [0, 8].map(|at| i64::from_le_bytes(hash.as_ref()[at..at + 8].try_into().expect("eight bytes")))

@@ -65,8 +65,10 @@ pub(crate) fn is_safe(url: &str) -> bool {
 
 /// The URL as it can stand in every dialect: what would end it or mean something to a parser is percent-encoded.
 pub(crate) fn sanitise(url: &str) -> String {
+    // What would end it, or mean something, whatever stands around it.
+    const LOUD: &str = "<>\"`|\\^{}";
     let url = url.trim();
-    if url.bytes().all(|byte| byte.is_ascii_graphic() && !b";<>\"`|\\^{}".contains(&byte)) {
+    if url.bytes().all(|byte| byte.is_ascii_graphic() && byte != b';' && !LOUD.as_bytes().contains(&byte)) {
         return url.to_owned();
     }
     let mut out = String::with_capacity(url.len());
@@ -77,7 +79,7 @@ pub(crate) fn sanitise(url: &str) -> String {
         // `&name;` would be read as a character by dialects that have entities.
         let ends_entity = c == ';' && entity;
         entity = c == '&' || (entity && (c.is_ascii_alphanumeric() || c == '#'));
-        if c.is_whitespace() || c.is_control() || invisible || ends_entity || "<>\"`|\\^{}".contains(c) {
+        if c.is_whitespace() || c.is_control() || invisible || ends_entity || LOUD.contains(c) {
             let mut bytes = [0; 4];
             for byte in c.encode_utf8(&mut bytes).bytes() {
                 out.push('%');
