@@ -304,7 +304,7 @@ async fn dial(runtime: &Runtime, account: &Account, platform: &dyn Platform) -> 
             };
             session.handle(Input::Rooms(rooms), runtime.clock.now());
             while let Some(output) = session.poll() {
-                if let Output::Open(dial) = output {
+                if let Output::Open(_, dial) = output {
                     return Ok(Some(dial));
                 }
             }

@@ -16,7 +16,7 @@ pub use contract::{
     About, Answer, BadUrl, Desk, Draft, Field, Form, Likeness, Listing, Located, Platform, Problem, Profile, Rejected,
     RoomDraft, Step, Subject, TURNS_MAX, Turn, Urls, Webhook,
 };
-pub use session::{Dial, Input, Joined, Output, Pin, Session, Tls};
+pub use session::{Dial, Input, Joined, LinkId, Output, Pin, Session, Tls};
 
 /// Registers platforms: one line each, name and unit type.
 macro_rules! platforms {

@@ -22,19 +22,29 @@ pub trait Session: Send {
     fn wakes_at(&self) -> Option<Timestamp>;
 }
 
+/// Which of a session's connections. Nearly all sessions have one alone, [`LinkId::MAIN`]. There are a few hundred at
+/// most; they are open side by side, and nothing is said about the order of what comes by different ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LinkId(pub u32);
+
+impl LinkId {
+    /// The one connection of a session that has one, the first of others.
+    pub const MAIN: Self = Self(0);
+}
+
 /// What a session is told.
 #[derive(Debug)]
 pub enum Input<'a> {
     /// The rooms to be in, all of them; first of all inputs, and again whenever they change.
     Rooms(Vec<Joined>),
     /// The connection that [`Output::Open`] asked for stands.
-    Opened,
+    Opened(LinkId),
     /// Bytes came in, cut anywhere; of a WebSocket, one whole text message.
-    Received(&'a [u8]),
+    Received(LinkId, &'a [u8]),
     /// The answer to [`Output::Ask`]; where there was none, a sentence says why.
     Answered(Result<&'a http::Response<Bytes>, &'a str>),
     /// The connection ended, or could not be opened; a sentence says why.
-    Closed(&'a str),
+    Closed(LinkId, &'a str),
     /// Make this delivery. It is answered by one [`Output::Settled`].
     ///
     /// Deliveries of a lane are settled in the order they came. Once one of them is settled as retry or disconnected,
@@ -50,19 +60,19 @@ pub enum Input<'a> {
 /// What a session wants done.
 #[derive(Debug)]
 pub enum Output {
-    /// Open a connection. There is at most one at a time; an older one is closed by now.
-    Open(Dial),
+    /// Open a connection. There is at most one at a time of each id; an older one is closed by now.
+    Open(LinkId, Dial),
     /// Write these bytes; to a WebSocket, as one text message.
-    Send(Vec<u8>),
+    Send(LinkId, Vec<u8>),
     /// Likewise, but only once all that was told before ([`Output::Event`], [`Output::Told`]) is durable: what the other
     /// side takes as a promise. Left out when the connection is another one by then.
-    Confirm(Vec<u8>),
+    Confirm(LinkId, Vec<u8>),
     /// Send this HTTP request, beside the connection. There is at most one under way.
     Ask(Box<http::Request<Bytes>>),
     /// The connection brought what would be a webhook's body, for [`crate::Platform::overhear`].
     Told(Bytes),
     /// Close the connection once everything is written. No [`Input::Closed`] follows.
-    Close,
+    Close(LinkId),
     /// This happened.
     Event(Event),
     /// This became of a delivery.

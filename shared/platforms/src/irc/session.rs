@@ -30,7 +30,7 @@ use super::caps::Caps;
 use super::codec::{self, Decoder, Line};
 use super::isupport::Isupport;
 use super::settings::{Endpoint, Settings};
-use crate::{Input, Output, Session};
+use crate::{Input, LinkId, Output, Session};
 
 /// The session of one account.
 pub(super) struct IrcSession {
@@ -282,8 +282,8 @@ impl IrcSession {
 
     fn write(&mut self, bytes: Vec<u8>) {
         match self.out.back_mut() {
-            Some(Output::Send(last)) => last.extend(bytes),
-            _ => self.out.push_back(Output::Send(bytes)),
+            Some(Output::Send(_, last)) => last.extend(bytes),
+            _ => self.out.push_back(Output::Send(LinkId::MAIN, bytes)),
         }
     }
 
@@ -329,9 +329,9 @@ impl Session for IrcSession {
         }
         match input {
             Input::Rooms(rooms) => self.rooms(rooms, now),
-            Input::Opened => self.opened(now),
-            Input::Received(bytes) => self.received(bytes, now),
-            Input::Closed(why) => self.closed(why, now),
+            Input::Opened(_) => self.opened(now),
+            Input::Received(_, bytes) => self.received(bytes, now),
+            Input::Closed(_, why) => self.closed(why, now),
             Input::Deliver(delivery) => self.deliver(delivery),
             // It asks for nothing beside its connection.
             Input::Wake | Input::Answered(_) => {}

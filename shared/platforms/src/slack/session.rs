@@ -14,7 +14,7 @@ use super::api::Api;
 use super::errors::judge;
 use super::settings::{APP_TOKEN, TOKEN};
 use super::wire::is_id;
-use crate::{Dial, Input, Output, Session};
+use crate::{Dial, Input, LinkId, Output, Session};
 
 /// How long whoever dials may take to say how it went, and Slack to say hello.
 const PATIENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -92,12 +92,12 @@ impl Session for SlackSession {
             (Input::Rooms(_), Link::Idle) => self.ask(now),
             (Input::Answered(answer), Link::Who) => self.named(answer, now),
             (Input::Answered(answer), Link::Asking) => self.answered(answer, now),
-            (Input::Opened, Link::Dialing(_)) => self.link = Link::Up { since: now, heard: now, hello: false },
-            (Input::Received(bytes), Link::Up { since, hello, .. }) => {
+            (Input::Opened(_), Link::Dialing(_)) => self.link = Link::Up { since: now, heard: now, hello: false },
+            (Input::Received(_, bytes), Link::Up { since, hello, .. }) => {
                 self.link = Link::Up { since, heard: now, hello };
                 self.received(bytes, now);
             }
-            (Input::Closed(why), Link::Dialing(_) | Link::Up { .. }) => self.lost(why, now),
+            (Input::Closed(_, why), Link::Dialing(_) | Link::Up { .. }) => self.lost(why, now),
             (Input::Deliver(delivery), _) => {
                 let outcome = Outcome::retry("Slack is posted to by requests, not over its Socket Mode");
                 self.out.push_back(Output::Settled { id: delivery.id, outcome });
@@ -105,12 +105,15 @@ impl Session for SlackSession {
             (Input::Wake, _) => self.tick(now),
             (Input::Stop, link) => {
                 if matches!(link, Link::Dialing(_) | Link::Up { .. }) {
-                    self.out.push_back(Output::Close);
+                    self.out.push_back(Output::Close(LinkId::MAIN));
                 }
                 self.out.push_back(Output::Stopped);
                 self.link = Link::Stopped;
             }
-            (Input::Rooms(_) | Input::Answered(_) | Input::Opened | Input::Received(_) | Input::Closed(_), _) => {}
+            (
+                Input::Rooms(_) | Input::Answered(_) | Input::Opened(_) | Input::Received(_, _) | Input::Closed(_, _),
+                _,
+            ) => {}
         }
     }
 
@@ -165,7 +168,7 @@ impl SlackSession {
         match answer.map(|response| judge(response, now)) {
             Ok(Ok(answer)) => match answer.get("url").and_then(Value::as_str).and_then(|url| self.address(url)) {
                 Some(url) => {
-                    self.out.push_back(Output::Open(Dial::WebSocket(url)));
+                    self.out.push_back(Output::Open(LinkId::MAIN, Dial::WebSocket(url)));
                     self.link = Link::Dialing(later(now, PATIENCE));
                 }
                 None => self.failed("Slack gave no address for Socket Mode", None, now),
@@ -192,7 +195,7 @@ impl SlackSession {
                 self.tell(AccountState::Ok);
             }
             "disconnect" if text("reason") == "link_disabled" => {
-                self.out.push_back(Output::Close);
+                self.out.push_back(Output::Close(LinkId::MAIN));
                 self.needs_owner(
                     "Socket Mode is switched off in the app's settings: switch it on, or give the signing secret and \
                      let Slack call this Sameroom.",
@@ -200,7 +203,7 @@ impl SlackSession {
                 );
             }
             "disconnect" => {
-                self.out.push_back(Output::Close);
+                self.out.push_back(Output::Close(LinkId::MAIN));
                 self.renewed(now);
             }
             kind => {
@@ -211,7 +214,10 @@ impl SlackSession {
                 }
                 let envelope = text("envelope_id");
                 if !envelope.is_empty() {
-                    self.out.push_back(Output::Confirm(json!({ "envelope_id": envelope }).to_string().into_bytes()));
+                    self.out.push_back(Output::Confirm(
+                        LinkId::MAIN,
+                        json!({ "envelope_id": envelope }).to_string().into_bytes(),
+                    ));
                 }
             }
         }
@@ -235,7 +241,7 @@ impl SlackSession {
         match self.link {
             Link::Down(_) => self.ask(now),
             Link::Dialing(_) | Link::Up { .. } => {
-                self.out.push_back(Output::Close);
+                self.out.push_back(Output::Close(LinkId::MAIN));
                 self.lost("Slack fell silent", now);
             }
             Link::Idle | Link::Who | Link::Asking | Link::Stopped => {}

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::{Desk, Input, Output, Session};
+use crate::{Desk, Input, LinkId, Output, Session};
 
 pub(crate) fn session_survives_anything(fixture: &Fixture) {
     let Some(held) = &fixture.session else { return };
@@ -92,8 +92,9 @@ struct Driver {
     session: Box<dyn Session>,
     secrets: Secrets,
     now: Timestamp,
-    dialing: bool,
-    open: bool,
+    /// The connections that are being opened, and those that stand.
+    dialing: BTreeSet<LinkId>,
+    open: BTreeSet<LinkId>,
     stopped: bool,
     delivered: usize,
     owed: BTreeSet<DeliveryId>,
@@ -114,8 +115,8 @@ impl Driver {
             session,
             secrets: fixture.account.secrets.clone(),
             now: now(),
-            dialing: false,
-            open: false,
+            dialing: BTreeSet::new(),
+            open: BTreeSet::new(),
             stopped: false,
             delivered: 0,
             owed: BTreeSet::new(),
@@ -130,14 +131,15 @@ impl Driver {
     fn does(&mut self, fixture: &Fixture, held: &Held, deed: Deed) {
         match deed {
             Deed::Piece(at, length, flip) => {
+                let link = self.any_open(length);
                 let at = at.index(held.transcript.len());
                 let mut piece = held.transcript[at..held.transcript.len().min(at + length)].to_vec();
                 if let (Some(flip), Some(byte)) = (flip, piece.last_mut()) {
                     *byte = flip;
                 }
-                self.received(&piece);
+                self.received_by(link, &piece);
             }
-            Deed::Bytes(bytes) => self.received(&bytes),
+            Deed::Bytes(bytes) => self.received_by(self.any_open(bytes.len()), &bytes),
             Deed::Deliver(index) => {
                 let (_, mut delivery) = deliveries(fixture).swap_remove(index);
                 delivery.id = format!("dlv_{}", self.delivered).into();
@@ -146,9 +148,10 @@ impl Driver {
                 self.handle(Input::Deliver(Box::new(delivery)));
             }
             Deed::Connection(true) => self.connect(),
-            Deed::Connection(false) if self.open || self.dialing => {
-                (self.open, self.dialing) = (false, false);
-                self.handle(Input::Closed("the connection was reset"));
+            Deed::Connection(false) if !self.open.is_empty() || !self.dialing.is_empty() => {
+                let link = self.dialing.last().or(self.open.last()).copied().unwrap_or_default();
+                (self.open.remove(&link), self.dialing.remove(&link));
+                self.handle(Input::Closed(link, "the connection was reset"));
             }
             Deed::Connection(false) if self.asked => {
                 self.asked = false;
@@ -172,15 +175,24 @@ impl Driver {
                 self.handle(Input::Answered(Ok(&answer)));
             }
         }
-        if self.dialing {
-            (self.open, self.dialing) = (true, false);
-            self.handle(Input::Opened);
+        while let Some(link) = self.dialing.pop_first() {
+            self.open.insert(link);
+            self.handle(Input::Opened(link));
         }
     }
 
+    /// One of the open connections, by any number.
+    fn any_open(&self, which: usize) -> LinkId {
+        self.open.iter().nth(which % self.open.len().max(1)).copied().unwrap_or_default()
+    }
+
     fn received(&mut self, bytes: &[u8]) {
-        if self.open {
-            self.handle(Input::Received(bytes));
+        self.received_by(LinkId::MAIN, bytes);
+    }
+
+    fn received_by(&mut self, link: LinkId, bytes: &[u8]) {
+        if self.open.contains(&link) {
+            self.handle(Input::Received(link, bytes));
         }
     }
 
@@ -229,8 +241,8 @@ impl Driver {
         for _ in 0..100_000 {
             let Some(output) = self.session.poll() else { return };
             assert!(!self.stopped, "nothing follows Stopped");
-            if let Output::Send(bytes) | Output::Confirm(bytes) = output {
-                assert!(self.open, "bytes are sent into an open connection");
+            if let Output::Send(link, bytes) | Output::Confirm(link, bytes) = output {
+                assert!(self.open.contains(&link), "bytes are sent into an open connection");
                 self.sent.extend(bytes);
                 continue;
             }
@@ -240,20 +252,21 @@ impl Driver {
             }
             self.told.push(shown);
             match output {
-                Output::Open(dial) => {
+                Output::Open(link, dial) => {
                     self.websocket |= matches!(dial, crate::Dial::WebSocket(_));
-                    assert!(!self.open && !self.dialing, "one connection at a time");
-                    self.dialing = true;
+                    assert!(!self.open.contains(&link), "one connection at a time of each id");
+                    assert!(self.dialing.insert(link), "it is being opened");
+                    assert!(self.open.len() + self.dialing.len() < 1000, "connections have a bound");
                 }
-                Output::Close => (self.open, self.dialing) = (false, false),
+                Output::Close(link) => drop((self.open.remove(&link), self.dialing.remove(&link))),
                 Output::Settled { id, .. } => assert!(self.owed.remove(&id), "{id}: settled, and not owed"),
                 Output::Stopped => self.stopped = true,
                 Output::Ask(_) => {
                     assert!(!self.asked, "one request at a time");
                     self.asked = true;
                 }
-                Output::Send(_)
-                | Output::Confirm(_)
+                Output::Send(..)
+                | Output::Confirm(..)
                 | Output::Told(_)
                 | Output::Event(_)
                 | Output::Identity(_)
@@ -322,7 +335,7 @@ mod tests {
     impl Flight {
         fn flush(&mut self) {
             for delivery in self.held.drain(..) {
-                self.out.push_back(Output::Send(b"said\n".to_vec()));
+                self.out.push_back(Output::Send(LinkId::MAIN, b"said\n".to_vec()));
                 for _ in 0..if self.fault == Fault::SettlesTwice { 2 } else { 1 } {
                     self.out.push_back(Output::Settled { id: delivery.id.clone(), outcome: Outcome::done() });
                 }
@@ -349,17 +362,17 @@ mod tests {
             match input {
                 Input::Rooms(_) if !self.open && self.wakes.is_none() => {
                     self.wakes = Some(now + SignedDuration::from_mins(1));
-                    self.out.push_back(Output::Open(dial));
+                    self.out.push_back(Output::Open(LinkId::MAIN, dial));
                 }
                 Input::Rooms(_) | Input::Answered(_) => {}
-                Input::Opened => {
+                Input::Opened(_) => {
                     self.open = true;
                     self.flush();
                 }
-                Input::Received(bytes) => self.received(bytes),
-                Input::Closed(_) => {
+                Input::Received(_, bytes) => self.received(bytes),
+                Input::Closed(_, _) => {
                     self.open = false;
-                    self.out.push_back(Output::Open(dial));
+                    self.out.push_back(Output::Open(LinkId::MAIN, dial));
                 }
                 Input::Deliver(delivery) => {
                     self.held.push(*delivery);

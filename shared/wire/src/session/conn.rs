@@ -1,6 +1,7 @@
-//! The one open connection of a session, of either kind: a stream of bytes ([`Streamed`]) or of messages ([`Socket`]).
+//! An open connection of a session, of either kind: a stream of bytes ([`Streamed`]) or of messages ([`Socket`]).
 //! Both read and write at the same time, from one task, so that neither waits for the other.
 
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -76,11 +77,11 @@ impl Conn {
         }
     }
 
-    /// Writes what waits, and meanwhile waits for something to be heard, if that is wanted. May be dropped at any time.
-    pub(super) async fn drive(&mut self, wanted: bool) -> Heard {
+    /// Writes what waits, and meanwhile waits for something to be heard, if that is wanted.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, wanted: bool) -> Poll<Heard> {
         match self {
-            Self::Stream(stream) => stream.drive(wanted).await,
-            Self::Socket(socket) => socket.drive(wanted).await,
+            Self::Stream(stream) => stream.poll(cx, wanted),
+            Self::Socket(socket) => socket.poll(cx, wanted),
         }
     }
 

@@ -15,12 +15,13 @@ use bytes::Bytes;
 use futures_util::FutureExt;
 use sameroom_engine::ports::{Clock, NoAnswer};
 use sameroom_model::{AccountState, Delivery, DeliveryId, Outcome};
-use sameroom_platforms::{Dial, Input, Joined, Output, Session};
+use sameroom_platforms::{Dial, Input, Joined, LinkId, Output, Session};
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::conn::{Conn, Heard};
+use super::links::{Came, Links};
 use super::notes::{Confirm, Note, Notes};
 use super::steady::Steady;
 use super::{Ended, Job, Sink};
@@ -52,10 +53,7 @@ pub(super) struct Driver {
     dialer: Arc<Dialer>,
     time: Steady,
     http: Arc<HttpClient>,
-    conn: Option<Conn>,
-    /// How many connections there have been.
-    conns: u64,
-    dialing: Underway<Result<Conn, String>>,
+    links: Links,
     asking: Underway<Answer>,
     notes: Notes,
     waiters: HashMap<DeliveryId, Vec<oneshot::Sender<Outcome>>>,
@@ -70,8 +68,7 @@ pub(super) struct Driver {
 /// What the loop waits for.
 #[expect(clippy::large_enum_variant, reason = "made and taken apart in the same turn")]
 enum Turn {
-    Heard(Heard),
-    Dialed(Result<Conn, String>),
+    Came(LinkId, Came),
     Answered(Answer),
     Rooms,
     Job(Job),
@@ -93,9 +90,7 @@ impl Driver {
             dialer,
             http,
             time: Steady::new(clock),
-            conn: None,
-            conns: 0,
-            dialing: None,
+            links: Links::default(),
             asking: None,
             notes: Notes::new(sink),
             waiters: HashMap::new(),
@@ -120,7 +115,7 @@ impl Driver {
         self.waiters.clear();
         self.notes.recover();
         self.notes.push(Note::State(AccountState::Trouble("it failed by a fault of ours; starting again".into())));
-        self.conn = None;
+        self.links = Links::default();
         let _ = AssertUnwindSafe(timeout(STOP, self.notes.keep_all())).catch_unwind().await;
         Ended::Panicked
     }
@@ -135,13 +130,10 @@ impl Driver {
                 timer.as_mut().reset(at);
             }
             let wanted = self.notes.len() == 0;
-            let room = self.started
-                && self.waiters.len() < UNDER_WAY
-                && self.notes.len() < UNDER_WAY
-                && self.conn.as_ref().is_none_or(Conn::keeps_up);
+            let room =
+                self.started && self.waiters.len() < UNDER_WAY && self.notes.len() < UNDER_WAY && self.links.keep_up();
             let turn = tokio::select! {
-                heard = drive(&mut self.conn, wanted), if self.conn.is_some() => Turn::Heard(heard),
-                dialed = underway(&mut self.dialing), if self.dialing.is_some() => Turn::Dialed(dialed),
+                (link, came) = self.links.drive(wanted), if !self.links.is_empty() => Turn::Came(link, came),
                 answer = underway(&mut self.asking), if self.asking.is_some() => Turn::Answered(answer),
                 confirm = self.notes.keep(), if self.notes.len() > 0 => Turn::Kept(confirm),
                 () = timer.as_mut(), if alarm.is_some() => Turn::Wake,
@@ -157,24 +149,19 @@ impl Driver {
 
     fn turn(&mut self, turn: Turn, inbox: &mut Inbox) {
         match turn {
-            Turn::Heard(Heard::Bytes(count)) => self.received(count),
-            Turn::Heard(Heard::Message(message)) => self.feed(Input::Received(&message)),
-            Turn::Heard(Heard::End(why)) => {
-                if let Some(conn) = self.conn.take() {
+            Turn::Came(link, Came::Heard(Heard::Bytes(count))) => self.received(link, count),
+            Turn::Came(link, Came::Heard(Heard::Message(message))) => self.feed(Input::Received(link, &message)),
+            Turn::Came(link, Came::Heard(Heard::End(why))) => {
+                if let Some(conn) = self.links.remove(link) {
                     self.goodbyes.spawn(conn.farewell());
                 }
-                self.feed(Input::Closed(&why));
+                self.feed(Input::Closed(link, &why));
             }
-            Turn::Dialed(dialed) => {
-                self.dialing = None;
+            Turn::Came(link, Came::Dialed(dialed)) => {
                 self.time.catch_up();
                 match dialed {
-                    Ok(conn) => {
-                        self.conn = Some(conn);
-                        self.conns += 1;
-                        self.feed(Input::Opened);
-                    }
-                    Err(why) => self.feed(Input::Closed(&why)),
+                    Ok(()) => self.feed(Input::Opened(link)),
+                    Err(why) => self.feed(Input::Closed(link, &why)),
                 }
             }
             Turn::Answered(answer) => {
@@ -195,8 +182,10 @@ impl Driver {
             }
             Turn::Wake => self.wake(),
             Turn::Kept(confirm) => {
-                if let Some(Confirm { bytes, .. }) = confirm.filter(|confirm| confirm.conn == self.conns) {
-                    self.send(bytes);
+                if let Some(Confirm { link, number, bytes }) = confirm
+                    && self.links.number(link) == Some(number)
+                {
+                    self.send(link, bytes);
                 }
             }
             Turn::Stop => self.stop(inbox),
@@ -213,16 +202,16 @@ impl Driver {
 
     fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Open(dial) => self.open(dial),
-            Output::Send(bytes) => self.send(bytes),
-            Output::Confirm(bytes) if self.notes.len() == 0 => self.send(bytes),
-            Output::Confirm(bytes) if self.conn.is_some() => {
-                self.notes.push(Note::Confirm(Confirm { conn: self.conns, bytes }));
-            }
-            Output::Confirm(_) => tracing::debug!("a session confirmed something without a connection"),
+            Output::Open(link, dial) => self.open(link, dial),
+            Output::Send(link, bytes) => self.send(link, bytes),
+            Output::Confirm(link, bytes) if self.notes.len() == 0 => self.send(link, bytes),
+            Output::Confirm(link, bytes) => match self.links.number(link) {
+                Some(number) => self.notes.push(Note::Confirm(Confirm { link, number, bytes })),
+                None => tracing::debug!("a session confirmed something without a connection"),
+            },
             Output::Ask(request) => self.ask(*request),
             Output::Told(body) => self.notes.push(Note::Told(body)),
-            Output::Close => self.close(),
+            Output::Close(link) => self.close(link),
             Output::Settled { id, outcome } => {
                 for waiter in self.waiters.remove(&id).unwrap_or_default() {
                     // Who no longer waits has no use for it.
@@ -238,14 +227,14 @@ impl Driver {
         }
     }
 
-    fn open(&mut self, dial: Dial) {
-        self.close();
+    fn open(&mut self, link: LinkId, dial: Dial) {
+        self.close(link);
         let dialer = Arc::clone(&self.dialer);
-        self.dialing = Some(Box::pin(async move { Conn::open(&dialer, &dial).await }));
+        self.links.dial(link, async move { Conn::open(&dialer, &dial).await });
     }
 
-    fn send(&mut self, bytes: Vec<u8>) {
-        match &mut self.conn {
+    fn send(&mut self, link: LinkId, bytes: Vec<u8>) {
+        match self.links.get(link) {
             Some(conn) => conn.send(bytes),
             None => tracing::debug!("a session sent bytes without a connection"),
         }
@@ -259,19 +248,18 @@ impl Driver {
         self.asking = Some(Box::pin(async move { http.send(request).await }));
     }
 
-    fn close(&mut self) {
-        self.dialing = None;
-        if let Some(conn) = self.conn.take() {
+    fn close(&mut self, link: LinkId) {
+        if let Some(conn) = self.links.remove(link) {
             self.goodbyes.spawn(conn.goodbye());
         }
     }
 
-    fn received(&mut self, count: usize) {
-        let Some(conn) = &mut self.conn else { return };
+    fn received(&mut self, link: LinkId, count: usize) {
+        let Some(conn) = self.links.get(link) else { return };
         let buffer = conn.lend();
-        self.feed(Input::Received(&buffer[..count]));
+        self.feed(Input::Received(link, &buffer[..count]));
         // Unless the session closed it.
-        if let Some(conn) = &mut self.conn {
+        if let Some(conn) = self.links.get(link) {
             conn.give_back(buffer);
         }
     }
@@ -324,7 +312,9 @@ impl Driver {
     }
 
     async fn finish(mut self) {
-        self.close();
+        for conn in self.links.drain() {
+            self.goodbyes.spawn(conn.goodbye());
+        }
         let _ = timeout(STOP, async {
             self.notes.keep_all().await;
             while self.goodbyes.join_next().await.is_some() {}
@@ -341,13 +331,6 @@ fn turn_away(inbox: &mut Inbox) {
     inbox.queue.close();
     while let Ok(job) = inbox.queue.try_recv() {
         let _ = job.waiter.send(Outcome::retry("the connection is being ended"));
-    }
-}
-
-async fn drive(conn: &mut Option<Conn>, wanted: bool) -> Heard {
-    match conn {
-        Some(conn) => conn.drive(wanted).await,
-        None => std::future::pending().await,
     }
 }
 

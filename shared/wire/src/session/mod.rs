@@ -5,6 +5,7 @@
 mod conn;
 mod driver;
 mod gate;
+mod links;
 mod notes;
 mod socket;
 mod steady;

@@ -10,6 +10,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use sameroom_engine::ports::Unavailable;
 use sameroom_model::{AccountState, Availability, Event, Identity, RoomKey};
+use sameroom_platforms::LinkId;
 
 use super::Sink;
 
@@ -31,8 +32,9 @@ pub(super) enum Note {
 
 /// What is to be written once all notes before it are kept.
 pub(super) struct Confirm {
-    /// The number of the connection that it is for.
-    pub(super) conn: u64,
+    /// The connection that it is for, and its number.
+    pub(super) link: LinkId,
+    pub(super) number: u64,
     pub(super) bytes: Vec<u8>,
 }
 

@@ -97,11 +97,6 @@ impl Socket {
         self.waiting < MUCH
     }
 
-    /// Writes what waits, and meanwhile waits for a message, if one is wanted. May be dropped at any time.
-    pub(super) async fn drive(&mut self, wanted: bool) -> Heard {
-        poll_fn(|cx| self.poll(cx, wanted)).await
-    }
-
     /// Sends what was written and a close frame, then waits for the other side's, and for its end.
     pub(super) async fn goodbye(mut self) {
         let words = async {
@@ -125,7 +120,8 @@ impl Socket {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, wanted: bool) -> Poll<Heard> {
+    /// Writes what waits, and meanwhile waits for a message, if one is wanted.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, wanted: bool) -> Poll<Heard> {
         if self.waiting > TOO_MUCH {
             return Poll::Ready(Heard::End("the other side takes nothing any more".into()));
         }

@@ -1,6 +1,5 @@
 //! An open stream of bytes. What they mean is not known here.
 
-use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::{io, mem};
@@ -54,11 +53,6 @@ impl Streamed {
         }
     }
 
-    /// Writes what waits, and meanwhile waits for bytes, if they are wanted. May be dropped at any time.
-    pub(super) async fn drive(&mut self, wanted: bool) -> Heard {
-        poll_fn(|cx| self.poll(cx, wanted)).await
-    }
-
     /// Sends what was written, then closes. Reads on until the other side closes too: bytes left unread would make the
     /// kernel reset the connection, and the other side might lose our last words.
     pub(super) async fn goodbye(mut self) {
@@ -74,7 +68,8 @@ impl Streamed {
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>, wanted: bool) -> Poll<Heard> {
+    /// Writes what waits, and meanwhile waits for bytes, if they are wanted.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, wanted: bool) -> Poll<Heard> {
         if self.out.len() > TOO_MUCH {
             return Poll::Ready(Heard::End("the other side takes nothing any more".into()));
         }

@@ -1,9 +1,10 @@
 //! The driver with a toy protocol: lines, or messages on a WebSocket. `EVENT x` is an event, `PING x` is answered with
 //! `PONG x`, `TELL x` is told and confirmed with `GOT x`, `ASK url` is asked and answered with `ANSWER status body`,
-//! `BYE` makes the session close and open anew, `BOOM` makes it panic; a delivery is written as `SAY id`, and `OK id`
+//! `BYE` makes the session close and open anew, `SECOND` makes it open another connection beside the first (which says
+//! `HELLO 1`), and `END SECOND` close that, `BOOM` makes it panic; a delivery is written as `SAY id`, and `OK id`
 //! settles it. A delivery named `reopen` makes it close and open anew, too.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,7 +13,7 @@ use std::time::Duration;
 use sameroom_model::{
     AccountId, Action, DeliveryId, EventId, EventKind, Lane, Message, MessageKey, Origin, RoomRef, Text, Timestamp,
 };
-use sameroom_platforms::{Dial, Input, Output, Tls};
+use sameroom_platforms::{Dial, Input, LinkId, Output, Tls};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
@@ -24,6 +25,7 @@ use crate::{Guard, Limits, Trust};
 
 mod beside;
 mod dial;
+mod several;
 mod talk;
 mod trouble;
 mod websocket;
@@ -33,13 +35,16 @@ const SOON: Duration = Duration::from_secs(5);
 /// The protocol.
 struct Toy {
     dial: Dial,
-    partial: Vec<u8>,
+    /// Half lines.
+    partial: HashMap<LinkId, Vec<u8>>,
     out: VecDeque<Output>,
     under_way: Vec<DeliveryId>,
     connected: bool,
     wakes: Option<Timestamp>,
     /// Answer every tick after this with a line.
     tick: Option<Duration>,
+    /// The connection that is answered.
+    link: LinkId,
 }
 
 impl Toy {
@@ -49,7 +54,7 @@ impl Toy {
 
     fn dialing(dial: Dial) -> Self {
         let (partial, out, under_way) = Default::default();
-        Self { dial, partial, out, under_way, connected: false, wakes: None, tick: None }
+        Self { dial, partial, out, under_way, connected: false, wakes: None, tick: None, link: LinkId::MAIN }
     }
 
     fn line(&mut self, line: &str) {
@@ -63,13 +68,16 @@ impl Toy {
             "TELL" => {
                 self.out.push_back(Output::Told(rest.to_owned().into()));
                 let confirm = self.framed(&format!("GOT {rest}"));
-                self.out.push_back(Output::Confirm(confirm));
+                self.out.push_back(Output::Confirm(self.link, confirm));
             }
             "ASK" => {
                 let request = http::Request::get(rest).body(Bytes::new()).unwrap();
                 self.out.push_back(Output::Ask(Box::new(request)));
             }
             "BYE" => self.reopen(),
+            "SEEN" => self.out.push_back(Output::Seen { key: "room".into(), mark: rest.into() }),
+            "SECOND" => self.out.push_back(Output::Open(LinkId(1), self.dial.clone())),
+            "END" => self.out.push_back(Output::Close(LinkId(1))),
             "OK" => {
                 self.under_way.retain(|id| id.as_str() != rest);
                 let outcome = Outcome::Done { keys: vec![MessageKey::from(rest)] };
@@ -81,14 +89,14 @@ impl Toy {
     }
 
     fn reopen(&mut self) {
-        self.out.push_back(Output::Close);
+        self.out.push_back(Output::Close(LinkId::MAIN));
         self.connected = false;
-        self.out.push_back(Output::Open(self.dial.clone()));
+        self.out.push_back(Output::Open(LinkId::MAIN, self.dial.clone()));
     }
 
     fn send(&mut self, line: &str) {
         let line = self.framed(line);
-        self.out.push_back(Output::Send(line));
+        self.out.push_back(Output::Send(self.link, line));
     }
 
     fn framed(&self, line: &str) -> Vec<u8> {
@@ -103,13 +111,21 @@ impl Toy {
 
 impl Session for Toy {
     fn handle(&mut self, input: Input<'_>, now: Timestamp) {
+        self.link = match input {
+            Input::Received(link, _) => link,
+            _ => LinkId::MAIN,
+        };
         match input {
+            Input::Opened(link) if link != LinkId::MAIN => {
+                self.out.push_back(Output::Send(link, self.framed(&format!("HELLO {}", link.0))));
+            }
+            Input::Closed(link, _) if link != LinkId::MAIN => self.out.push_back(Output::Event(event("second closed"))),
             Input::Rooms(rooms) if self.connected => {
                 let names: Vec<_> = rooms.iter().map(|room| room.name.clone()).collect();
                 self.send(&format!("ROOMS {}", names.join(",")));
             }
-            Input::Rooms(_) => self.out.push_back(Output::Open(self.dial.clone())),
-            Input::Opened => {
+            Input::Rooms(_) => self.out.push_back(Output::Open(LinkId::MAIN, self.dial.clone())),
+            Input::Opened(_) => {
                 self.connected = true;
                 self.out.push_back(Output::State(AccountState::Ok));
                 self.send("HELLO");
@@ -119,20 +135,22 @@ impl Session for Toy {
                 }
                 self.wakes = self.tick.map(|tick| now + tick);
             }
-            Input::Received(bytes) if self.messages() => self.line(std::str::from_utf8(bytes).unwrap()),
+            Input::Received(_, bytes) if self.messages() => self.line(std::str::from_utf8(bytes).unwrap()),
             Input::Answered(Ok(answer)) => {
                 let body = String::from_utf8_lossy(answer.body());
                 self.send(&format!("ANSWER {} {body}", answer.status().as_u16()));
             }
             Input::Answered(Err(why)) => self.send(&format!("NO ANSWER {why}")),
-            Input::Received(bytes) => {
-                self.partial.extend_from_slice(bytes);
-                while let Some(end) = self.partial.iter().position(|byte| *byte == b'\n') {
-                    let line: Vec<u8> = self.partial.drain(..=end).collect();
+            Input::Received(_, bytes) => {
+                let mut partial = self.partial.remove(&self.link).unwrap_or_default();
+                partial.extend_from_slice(bytes);
+                while let Some(end) = partial.iter().position(|byte| *byte == b'\n') {
+                    let line: Vec<u8> = partial.drain(..=end).collect();
                     self.line(std::str::from_utf8(&line[..end]).unwrap());
                 }
+                self.partial.insert(self.link, partial);
             }
-            Input::Closed(why) => {
+            Input::Closed(_, why) => {
                 self.connected = false;
                 self.partial.clear();
                 self.out.push_back(Output::State(AccountState::Trouble(why.into())));
@@ -141,6 +159,11 @@ impl Session for Toy {
             Input::Deliver(delivery) if delivery.id.as_str() == "reopen" => {
                 self.out.push_back(Output::Settled { id: delivery.id, outcome: Outcome::done() });
                 self.reopen();
+            }
+            Input::Deliver(delivery) if delivery.id.as_str() == "second" => {
+                self.out.push_back(Output::Settled { id: delivery.id, outcome: Outcome::done() });
+                self.out.push_back(Output::Close(LinkId(1)));
+                self.out.push_back(Output::Open(LinkId(1), self.dial.clone()));
             }
             Input::Deliver(delivery) => {
                 if self.connected {
@@ -155,7 +178,7 @@ impl Session for Toy {
                     self.send("TICK");
                     self.wakes = self.tick.map(|tick| now + tick);
                 } else {
-                    self.out.push_back(Output::Open(self.dial.clone()));
+                    self.out.push_back(Output::Open(LinkId::MAIN, self.dial.clone()));
                 }
             }
             Input::Stop => {
@@ -163,7 +186,7 @@ impl Session for Toy {
                     self.out.push_back(Output::Settled { id, outcome: Outcome::retry("stopping") });
                 }
                 self.send("QUIT");
-                self.out.push_back(Output::Close);
+                self.out.push_back(Output::Close(LinkId::MAIN));
                 self.out.push_back(Output::Stopped);
             }
         }
@@ -318,6 +341,13 @@ impl Stage {
         let mut peer = Peer(BufReader::new(stream));
         peer.hears("HELLO").await;
         peer.hears("WORLD").await;
+        peer
+    }
+
+    async fn accepts_second(&self) -> Peer {
+        let (stream, _) = timeout(SOON, self.listener.accept()).await.expect("the session connects").unwrap();
+        let mut peer = Peer(BufReader::new(stream));
+        peer.hears("HELLO 1").await;
         peer
     }
 }

@@ -6,7 +6,7 @@ use sameroom_model::{AccountState, SignedDuration, Timestamp};
 use super::super::codec::Line;
 use super::super::settings::{CA, CERT, CERT_KEY, Endpoint, valid_nick};
 use super::{Conn, IrcSession, Phase, later};
-use crate::{Dial, Output, Pin, Tls};
+use crate::{Dial, LinkId, Output, Pin, Tls};
 
 /// After how long without a word we ask whether the server is there.
 const SILENCE: SignedDuration = SignedDuration::from_secs(60);
@@ -150,7 +150,7 @@ impl IrcSession {
         match self.link {
             Link::Idle { at: Some(at) } | Link::Down { at, .. } if now >= at => self.dial(now),
             Link::Dialing { until, outage, .. } if now >= until => {
-                self.out.push_back(Output::Close);
+                self.out.push_back(Output::Close(LinkId::MAIN));
                 self.link = Link::Up { outage };
                 self.ended(None, End::Network("the server did not answer".to_owned()), now);
             }
@@ -175,7 +175,7 @@ impl IrcSession {
             client: secret(CERT).zip(secret(CERT_KEY)),
         });
         self.link = Link::Dialing { until: later(now, DIAL), tls, outage };
-        self.out.push_back(Output::Open(Dial::Tcp { host, port, tls: security }));
+        self.out.push_back(Output::Open(LinkId::MAIN, Dial::Tcp { host, port, tls: security }));
     }
 
     /// The connection ended by itself, or could not be opened.
@@ -192,7 +192,7 @@ impl IrcSession {
 
     /// We end the connection.
     pub(super) fn hang_up(&mut self, conn: Conn, end: End, now: Timestamp) {
-        self.out.push_back(Output::Close);
+        self.out.push_back(Output::Close(LinkId::MAIN));
         self.ended(Some(conn), end, now);
     }
 

@@ -6,7 +6,7 @@ use sameroom_model::{Delivery, Outcome, Sent, SignedDuration, Timestamp};
 use super::link::Link;
 use super::sending::Pending;
 use super::{IrcSession, later};
-use crate::Output;
+use crate::{LinkId, Output};
 
 /// How long goodbye may take.
 const QUIT_WAIT: SignedDuration = SignedDuration::from_secs(2);
@@ -36,7 +36,7 @@ impl IrcSession {
             self.stopping = Some(later(now, QUIT_WAIT));
             self.say_now("QUIT", &[], Some("Sameroom is restarting"));
         } else if self.link.dialing() {
-            self.out.push_back(Output::Close);
+            self.out.push_back(Output::Close(LinkId::MAIN));
         }
     }
 
@@ -48,7 +48,7 @@ impl IrcSession {
             return;
         }
         if self.conn.take().is_some() {
-            self.out.push_back(Output::Close);
+            self.out.push_back(Output::Close(LinkId::MAIN));
         }
         self.link = Link::Idle { at: None };
         for channel in &mut self.channels {

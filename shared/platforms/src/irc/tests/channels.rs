@@ -3,7 +3,7 @@
 use sameroom_model::{Availability, EventKind, MembershipChange, Outcome};
 
 use super::world::{Setup, World, plain};
-use crate::Input;
+use crate::{Input, LinkId};
 
 fn three() -> World {
     let mut irc =
@@ -123,7 +123,7 @@ fn who_may_knock_knocks_once_for_each_time_that_it_is_turned_away() {
     irc.client("JOIN #c");
     irc.server(":irc.test 473 bot #c :Cannot join channel (+i)");
     irc.silence();
-    irc.handle(Input::Closed("reset"));
+    irc.handle(Input::Closed(LinkId::MAIN, "reset"));
     irc.passes(10);
     irc.connects("", "CASEMAPPING=ascii KNOCK");
     irc.sent.clear();

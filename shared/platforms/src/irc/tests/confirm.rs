@@ -3,7 +3,7 @@
 use sameroom_model::{Action, Block, Inline, Outcome, Sent, Text};
 
 use super::world::{Setup, World, plain, post};
-use crate::Input;
+use crate::{Input, LinkId};
 
 const LABELS: &str = "message-tags batch echo-message labeled-response";
 
@@ -178,7 +178,7 @@ fn an_echo_that_never_comes_is_asked_after() {
 }
 
 fn back(irc: &mut World) {
-    irc.handle(Input::Closed("connection reset"));
+    irc.handle(Input::Closed(LinkId::MAIN, "connection reset"));
     irc.passes(2);
     irc.sent.clear();
     irc.connects("", "CASEMAPPING=ascii");
@@ -193,10 +193,10 @@ fn what_was_not_confirmed_is_sent_again_in_order_after_a_reconnect() {
     irc.client("PRIVMSG #c :<ann> 1");
     irc.pong();
     irc.done(&ids[0]);
-    irc.handle(Input::Closed("connection reset"));
+    irc.handle(Input::Closed(LinkId::MAIN, "connection reset"));
     let late = irc.says("ann", "4");
     irc.unsettled();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     back(&mut irc);
     for (text, id) in [("2", &ids[1]), ("3", &ids[2]), ("4", &late)] {
         irc.client(&format!("PRIVMSG #c :<ann> {text}"));

@@ -3,7 +3,7 @@
 use sameroom_model::{EventKind, MessageKey};
 
 use super::world::{Setup, World, plain};
-use crate::Input;
+use crate::{Input, LinkId};
 
 const TAGS: &str =
     "message-tags server-time account-tag extended-join account-notify batch draft/multiline=max-bytes=4096";
@@ -165,7 +165,7 @@ fn a_gap_is_asked_for_after_every_reconnect() {
     assert!(!irc.sent.iter().any(|line| line.starts_with("CHATHISTORY")), "there is no gap before the first JOIN");
     irc.server("@time=2026-11-22T10:00:05.000Z;msgid=m1 :ann!a@h PRIVMSG #c :hi");
     irc.hears("ann", "hi");
-    irc.handle(Input::Closed("reset"));
+    irc.handle(Input::Closed(LinkId::MAIN, "reset"));
     irc.passes(2);
     irc.connects(HISTORY, "CHATHISTORY=0");
     irc.server(":bot!~bot@host.test JOIN #c");

@@ -3,7 +3,7 @@
 use sameroom_model::AccountState;
 
 use super::world::{Setup, World, plain};
-use crate::Input;
+use crate::{Input, LinkId};
 
 /// Seconds until the next dial.
 fn until_dial(irc: &mut World) -> i64 {
@@ -20,21 +20,21 @@ fn until_dial(irc: &mut World) -> i64 {
 #[test]
 fn a_lost_connection_is_soon_back_and_the_first_minute_is_quick() {
     let mut irc = plain();
-    irc.handle(Input::Closed("connection reset by peer"));
+    irc.handle(Input::Closed(LinkId::MAIN, "connection reset by peer"));
     assert!(
         matches!(irc.states.pop_back(), Some(AccountState::Trouble(why)) if why.contains("connection reset by peer"))
     );
     assert!(until_dial(&mut irc) <= 2);
     let mut passed = 2;
     while passed < 55 {
-        irc.handle(Input::Closed("connection refused"));
+        irc.handle(Input::Closed(LinkId::MAIN, "connection refused"));
         let wait = until_dial(&mut irc);
         assert!(wait <= 5, "{wait}");
         passed += wait;
     }
     let mut longest = 0;
     for _ in 0..30 {
-        irc.handle(Input::Closed("connection refused"));
+        irc.handle(Input::Closed(LinkId::MAIN, "connection refused"));
         longest = longest.max(until_dial(&mut irc));
     }
     assert!((60..=300).contains(&longest), "{longest}");
@@ -49,7 +49,7 @@ fn the_server_is_named_once() {
         ("connection reset by peer", "irc.test: connection reset by peer; connecting again"),
     ] {
         let mut irc = plain();
-        irc.handle(Input::Closed(words));
+        irc.handle(Input::Closed(LinkId::MAIN, words));
         assert_eq!(irc.states.pop_back(), Some(AccountState::Trouble(expected.to_owned())));
     }
 }
@@ -58,7 +58,7 @@ fn the_server_is_named_once() {
 fn jitter_is_the_seed_s() {
     let waits = || {
         let mut irc = plain();
-        irc.handle(Input::Closed("gone"));
+        irc.handle(Input::Closed(LinkId::MAIN, "gone"));
         irc.session.wakes_at()
     };
     assert_eq!(waits(), waits());
@@ -90,7 +90,7 @@ fn what_the_server_says_decides_how_long() {
 fn a_kill_is_remembered_when_the_line_just_ends() {
     let mut irc = plain();
     irc.server(":oper!o@h KILL bot :spam");
-    irc.handle(Input::Closed("end of stream"));
+    irc.handle(Input::Closed(LinkId::MAIN, "end of stream"));
     assert!(until_dial(&mut irc) >= 300);
 }
 
@@ -126,7 +126,7 @@ fn secrets_show_in_no_state_and_no_dial() {
     let secrets = vec![("password", "s3cret"), ("cert", "s3cret"), ("certkey", "s3cret"), ("ca", "s3cret")];
     let mut irc = Setup { endpoint: Some("ircs://irc.test"), secrets, ..Setup::default() }.start();
     assert!(!format!("{:?}", irc.dials).contains("s3cret"));
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.registers("", "CASEMAPPING=ascii");
     irc.server(":NickServ!s@services NOTICE bot :Invalid password for bot.");
     assert!(!format!("{:?}", irc.states).contains("s3cret"));

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use sameroom_model::AccountState;
 
 use super::world::{Setup, World};
-use crate::Input;
+use crate::{Input, LinkId};
 
 /// An account as a server keeps it, and what it knows of the exchange.
 struct Services {
@@ -71,7 +71,7 @@ fn unnamed() -> Setup {
 /// Up to the mechanism that the client chose from an offer.
 fn offers(setup: Setup, offer: &str) -> World {
     let mut irc = setup.start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(&format!(":irc.test CAP * LS :sasl{offer}"));
     irc.server(":irc.test CAP * ACK :sasl");
     irc.sent.retain(|line| line.starts_with("AUTH") || line.starts_with("QUIT") || line == "CAP END");
@@ -161,9 +161,9 @@ fn scram_nonces_are_never_the_same() {
         irc.client("AUTHENTICATE SCRAM-SHA-256");
         irc.server("AUTHENTICATE +");
         assert!(nonces.insert(irc.answers()));
-        irc.handle(Input::Closed("reset"));
+        irc.handle(Input::Closed(LinkId::MAIN, "reset"));
         irc.passes(10);
-        irc.handle(Input::Opened);
+        irc.handle(Input::Opened(LinkId::MAIN));
         irc.server(":irc.test CAP * LS :sasl=SCRAM-SHA-256");
         irc.server(":irc.test CAP * ACK :sasl");
         irc.sent.retain(|line| line.starts_with("AUTH"));
@@ -314,7 +314,7 @@ fn a_certificate_that_nobody_knows_is_followed_by_the_password_or_by_nothing() {
 #[test]
 fn who_did_not_tell_the_password_does_not_tell_it_to_ghost_either() {
     let mut irc = unnamed().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test 433 * bot :in use");
     irc.server(":irc.test CAP * LS :sasl=SCRAM-SHA-256");
     irc.server(":irc.test CAP * ACK :sasl");
@@ -333,7 +333,7 @@ fn who_did_not_tell_the_password_does_not_tell_it_to_ghost_either() {
 #[test]
 fn services_that_come_back_are_told_when_a_channel_wants_a_login() {
     let mut irc = Setup { secrets: vec![("password", "sesame")], ..Setup::fast() }.start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.registers("", "CASEMAPPING=ascii");
     irc.passes(10);
     irc.sent.clear();

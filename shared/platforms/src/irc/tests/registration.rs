@@ -3,13 +3,13 @@
 use sameroom_model::{AccountState, Outcome};
 
 use super::world::Setup;
-use crate::{Dial, Input, Pin};
+use crate::{Dial, Input, LinkId, Pin};
 
 #[test]
 fn an_old_server_without_capabilities() {
     let mut irc = Setup::default().start();
     assert_eq!(irc.dials.pop_front(), Some(Dial::Tcp { host: "irc.test".into(), port: 6667, tls: None }));
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.client("CAP LS 302");
     irc.client("NICK bot");
     irc.client("USER bot 0 * :Sameroom, a bridge between rooms");
@@ -34,7 +34,7 @@ fn an_old_server_without_capabilities() {
 #[test]
 fn a_server_that_does_not_know_cap() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test 421 bot CAP :Unknown command");
     irc.server(":irc.test 001 bot :Welcome");
     irc.server(":irc.test 376 bot :End of MOTD");
@@ -44,7 +44,7 @@ fn a_server_that_does_not_know_cap() {
 #[test]
 fn a_server_that_forgets_us_is_begun_with_anew() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test 451 * CAP :You have not registered");
     irc.server(":irc.test 001 bot :Welcome");
     irc.server(":irc.test 376 bot :End of MOTD");
@@ -67,7 +67,7 @@ fn a_pin_goes_with_the_connection() {
 #[test]
 fn only_known_capabilities_are_asked_for() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.sent.clear();
     irc.server(":irc.test CAP * LS * :inspircd.org/poison account-tag away-notify");
     irc.silence();
@@ -79,7 +79,7 @@ fn only_known_capabilities_are_asked_for() {
 #[test]
 fn a_refused_request_is_tried_one_by_one() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test CAP * LS :batch echo-message server-time");
     irc.sent.clear();
     irc.server(":irc.test CAP * NAK :batch echo-message server-time");
@@ -96,7 +96,7 @@ fn a_refused_request_is_tried_one_by_one() {
 #[test]
 fn a_request_that_is_never_answered_does_not_keep_us_out() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test CAP * LS :batch");
     irc.sent.clear();
     irc.passes(10);
@@ -128,7 +128,7 @@ fn server_password_realname_and_bot_mode() {
         ..Setup::default()
     }
     .start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.client("CAP LS 302");
     irc.client("PASS :open sesame");
     irc.client("NICK bot");
@@ -151,7 +151,7 @@ fn sasl() -> Setup {
 #[test]
 fn sasl_plain_before_anything_is_joined() {
     let mut irc = sasl().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.sent.clear();
     irc.server(":irc.test CAP * LS :sasl=EXTERNAL,PLAIN account-tag");
     irc.client("CAP REQ :account-tag sasl");
@@ -170,7 +170,7 @@ fn sasl_plain_before_anything_is_joined() {
 #[test]
 fn sasl_refused_joins_nothing() {
     let mut irc = sasl().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     let id = irc.says("ann", "hello");
     irc.server(":irc.test CAP * LS :sasl=PLAIN");
     irc.server(":irc.test CAP * ACK :sasl");
@@ -191,7 +191,7 @@ fn sasl_refused_joins_nothing() {
 #[test]
 fn sasl_asked_for_by_name_and_not_offered_is_tried_again_later() {
     let mut irc = sasl().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test CAP * LS :account-tag");
     irc.server(":irc.test CAP * ACK :account-tag");
     assert_eq!(irc.sent.pop_back().as_deref(), Some("QUIT :no login"));
@@ -211,7 +211,7 @@ fn sasl_external_by_certificate() {
     .start();
     let Some(Dial::Tcp { port: 6698, tls: Some(tls), .. }) = irc.dials.pop_front() else { panic!("TLS to 6698") };
     assert_eq!((tls.ca.as_deref(), tls.client), (Some("CA"), Some(("CERT".into(), "KEY".into()))));
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test CAP * LS :sasl=EXTERNAL,PLAIN");
     irc.server(":irc.test CAP * ACK :sasl");
     irc.sent.retain(|line| line.starts_with("AUTH"));
@@ -225,7 +225,7 @@ fn sasl_external_by_certificate() {
 #[test]
 fn nickserv_where_there_is_no_sasl() {
     let mut irc = Setup { secrets: vec![("password", "sesame")], ..Setup::default() }.start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.registers("", "CASEMAPPING=ascii");
     assert_eq!(irc.sent.pop_back().as_deref(), Some("PRIVMSG NickServ :IDENTIFY sesame"));
     irc.sent.clear();
@@ -240,7 +240,7 @@ fn nickserv_where_there_is_no_sasl() {
 #[test]
 fn nickserv_says_no() {
     let mut irc = Setup { secrets: vec![("password", "wrong")], ..Setup::default() }.start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.registers("", "CASEMAPPING=ascii");
     irc.server(":NickServ!services@services.test NOTICE bot :Invalid password for \u{2}bot\u{2}.");
     assert!(irc.needs_owner().contains("refused the login of bot"));
@@ -251,7 +251,7 @@ fn nickserv_says_no() {
 fn nickserv_absent_or_mute_keeps_nobody_out() {
     for answer in [Some(":irc.test 401 bot NickServ :No such nick"), Some(":bot MODE bot :+r"), None] {
         let mut irc = Setup { secrets: vec![("password", "sesame")], ..Setup::default() }.start();
-        irc.handle(Input::Opened);
+        irc.handle(Input::Opened(LinkId::MAIN));
         irc.registers("", "CASEMAPPING=ascii");
         irc.sent.clear();
         match answer {
@@ -266,20 +266,20 @@ fn nickserv_absent_or_mute_keeps_nobody_out() {
 fn sts_leads_from_the_clear_to_tls() {
     let mut irc = Setup { secrets: vec![("password", "sesame")], ..Setup::default() }.start();
     irc.dials.clear();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.sent.clear();
     irc.server(":irc.test CAP * LS :sts=port=16698,duration=300 sasl=PLAIN");
     irc.silence();
     assert_eq!(irc.closed, 1);
     let Some(Dial::Tcp { port: 16698, tls: Some(_), .. }) = irc.dials.pop_front() else { panic!("TLS to 16698") };
     // There the policy gets its lifetime: the next connection is secured from the start.
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.registers("sts=duration=300", "CASEMAPPING=ascii");
-    irc.handle(Input::Closed("reset"));
+    irc.handle(Input::Closed(LinkId::MAIN, "reset"));
     irc.passes(2);
     let Some(Dial::Tcp { port: 16698, tls: Some(_), .. }) = irc.dials.pop_front() else { panic!("TLS again") };
     // Out of date, it is asked for again.
-    irc.handle(Input::Closed("refused"));
+    irc.handle(Input::Closed(LinkId::MAIN, "refused"));
     irc.passes(400);
     irc.dials.retain(|dial| matches!(dial, Dial::Tcp { tls: None, .. }));
     assert!(!irc.dials.is_empty() || irc.session.wakes_at().is_some());
@@ -288,7 +288,7 @@ fn sts_leads_from_the_clear_to_tls() {
 #[test]
 fn registration_takes_30_seconds_at_most() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.dials.clear();
     irc.passes(29);
     assert_eq!(irc.closed, 0);
@@ -300,16 +300,16 @@ fn registration_takes_30_seconds_at_most() {
 #[test]
 fn a_wrong_server_password_and_a_ban_are_for_the_owner() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test 464 bot :Password incorrect");
     assert!(irc.needs_owner().contains("server_password"));
 
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test 465 bot :You are banned from this server");
     assert!(irc.needs_owner().contains("bars us"));
     let mut early = Setup::default().start();
-    early.handle(Input::Opened);
+    early.handle(Input::Opened(LinkId::MAIN));
     early.server(":irc.test 466 bot :You will be banned");
     assert!(early.needs_owner().contains("bars us"));
     irc.dials.clear();
@@ -326,7 +326,7 @@ fn a_wrong_server_password_and_a_ban_are_for_the_owner() {
 #[test]
 fn f49_nick_in_use_before_001() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.sent.clear();
     irc.server(":irc.test 433 * bot :Nickname is already in use");
     irc.client("NICK bot_");
@@ -344,7 +344,7 @@ fn f49_nick_in_use_before_001() {
 fn f49_the_nick_is_regained_when_its_holder_goes() {
     for going in [":bot!x@y QUIT :bye", ":bot!x@y NICK else"] {
         let mut irc = Setup::default().start();
-        irc.handle(Input::Opened);
+        irc.handle(Input::Opened(LinkId::MAIN));
         irc.server(":irc.test 433 * bot :in use");
         irc.server(":irc.test 001 bot_ :Welcome");
         irc.server(":irc.test 422 bot_ :No MOTD");
@@ -362,7 +362,7 @@ fn f49_the_nick_is_regained_when_its_holder_goes() {
 #[test]
 fn f49_the_nick_is_watched_or_asked_for_from_time_to_time() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test 433 * bot :in use");
     irc.server(":irc.test 001 bot_ :Welcome");
     irc.server(":irc.test 005 bot_ MONITOR=100 :are supported");
@@ -383,7 +383,7 @@ fn f49_the_nick_is_watched_or_asked_for_from_time_to_time() {
 #[test]
 fn f49_who_is_logged_in_ghosts_the_session_before() {
     let mut irc = sasl().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test 433 * bot :in use");
     irc.server(":irc.test CAP * LS :sasl=PLAIN");
     irc.server(":irc.test CAP * ACK :sasl");
@@ -402,7 +402,7 @@ fn f49_who_is_logged_in_ghosts_the_session_before() {
 #[test]
 fn a_nick_that_the_server_cuts_is_what_we_want_there() {
     let mut irc = Setup::default().start();
-    irc.handle(Input::Opened);
+    irc.handle(Input::Opened(LinkId::MAIN));
     irc.server(":irc.test 001 bo :Welcome");
     irc.server(":irc.test 422 bo :No MOTD");
     irc.server(":bo!~bot@host JOIN #c");

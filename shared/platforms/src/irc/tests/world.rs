@@ -8,7 +8,7 @@ use sameroom_model::{
 };
 
 use crate::irc::Irc;
-use crate::{Dial, Input, Joined, Output, Platform as _, Session};
+use crate::{Dial, Input, Joined, LinkId, Output, Platform as _, Session};
 
 /// A session and everything that it has said so far.
 pub(super) struct World {
@@ -115,9 +115,9 @@ impl World {
         let mut wire = Vec::new();
         while let Some(output) = self.session.poll() {
             match output {
-                Output::Open(dial) => self.dials.push_back(dial),
-                Output::Send(bytes) => wire.extend(bytes),
-                Output::Close => self.closed += 1,
+                Output::Open(_, dial) => self.dials.push_back(dial),
+                Output::Send(_, bytes) => wire.extend(bytes),
+                Output::Close(_) => self.closed += 1,
                 Output::Event(event) => self.events.push_back(event),
                 Output::Settled { id, outcome } => self.settled.push_back((id.to_string(), outcome)),
                 Output::Identity(identity) => self.identity = Some(identity),
@@ -125,7 +125,7 @@ impl World {
                 Output::Room { key, availability } => self.rooms.push_back((key.to_string(), availability)),
                 Output::Seen { key, mark } => self.marks.push_back((key.to_string(), mark)),
                 Output::Stopped => self.stopped = true,
-                other @ (Output::Confirm(_) | Output::Ask(_) | Output::Told(_)) => panic!("not of IRC: {other:?}"),
+                other @ (Output::Confirm(..) | Output::Ask(_) | Output::Told(_)) => panic!("not of IRC: {other:?}"),
             }
         }
         for line in wire.split_inclusive(|b| *b == b'\n') {
@@ -138,7 +138,7 @@ impl World {
 
     /// The connection stands, and registration goes through.
     pub(super) fn connects(&mut self, caps: &str, isupport: &str) {
-        self.handle(Input::Opened);
+        self.handle(Input::Opened(LinkId::MAIN));
         self.registers(caps, isupport);
     }
 
@@ -156,11 +156,11 @@ impl World {
 
     /// The server says a line.
     pub(super) fn server(&mut self, line: &str) {
-        self.handle(Input::Received(format!("{line}\r\n").as_bytes()));
+        self.handle(Input::Received(LinkId::MAIN, format!("{line}\r\n").as_bytes()));
     }
 
     pub(super) fn server_bytes(&mut self, bytes: &[u8]) {
-        self.handle(Input::Received(bytes));
+        self.handle(Input::Received(LinkId::MAIN, bytes));
     }
 
     /// The client sent exactly this next.

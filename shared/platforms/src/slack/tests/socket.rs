@@ -6,7 +6,7 @@ use sameroom_model::Delivery;
 
 use super::*;
 use crate::suite::{deliveries, now};
-use crate::{Input, Output, Session};
+use crate::{Input, LinkId, Output, Session};
 
 const HELLO: &str = r#"{"type":"hello","num_connections":1}"#;
 const ADDRESS: &str = r#"{"ok":true,"url":"wss://wss-primary.slack.com/link/?ticket=t"}"#;
@@ -26,7 +26,7 @@ impl World {
         let mut world = Self::of(&account());
         assert_eq!(world.rooms(), "ask apps.connections.open");
         assert_eq!(world.answer(ADDRESS), "open wss://wss-primary.slack.com");
-        assert_eq!(world.tell(Input::Opened), "");
+        assert_eq!(world.tell(Input::Opened(LinkId::MAIN)), "");
         assert_eq!(world.says(HELLO), "Ok");
         world
     }
@@ -50,7 +50,7 @@ impl World {
     }
 
     fn says(&mut self, message: &str) -> String {
-        self.tell(Input::Received(message.as_bytes()))
+        self.tell(Input::Received(LinkId::MAIN, message.as_bytes()))
     }
 
     /// Sleeps until it wants to be woken, and tells after how many seconds.
@@ -73,13 +73,13 @@ fn short(output: Output) -> String {
             assert!(request.headers()["authorization"].is_sensitive());
             format!("ask {}", show(&request).trim())
         }
-        Output::Open(dial) => format!("open {dial:?}"),
+        Output::Open(LinkId::MAIN, dial) => format!("open {dial:?}"),
         Output::Told(body) => format!("told {}", String::from_utf8_lossy(&body)),
-        Output::Confirm(body) => format!("confirm {}", String::from_utf8_lossy(&body)),
+        Output::Confirm(LinkId::MAIN, body) => format!("confirm {}", String::from_utf8_lossy(&body)),
         Output::State(AccountState::Ok) => "Ok".to_owned(),
         Output::State(AccountState::Trouble(why)) => format!("Trouble: {why}"),
         Output::State(AccountState::NeedsOwner(why)) => format!("NeedsOwner: {why}"),
-        Output::Close => "close".to_owned(),
+        Output::Close(LinkId::MAIN) => "close".to_owned(),
         Output::Stopped => "stopped".to_owned(),
         other => {
             let mut shown = String::new();
@@ -119,7 +119,7 @@ fn a_refresh_is_followed_at_once() {
         let disconnect = format!(r#"{{"type":"disconnect","reason":"{reason}","debug_info":{{}}}}"#);
         assert_eq!(world.after(3600).says(&disconnect), "close; ask apps.connections.open");
         assert_eq!(world.answer(ADDRESS), "open wss://wss-primary.slack.com");
-        assert_eq!(world.tell(Input::Opened), "");
+        assert_eq!(world.tell(Input::Opened(LinkId::MAIN)), "");
         // A server that only sends us away is not asked without a pause.
         assert!(world.says(&disconnect).starts_with("close; Trouble"));
         assert!(world.sleeps().0 >= 1);
@@ -129,7 +129,7 @@ fn a_refresh_is_followed_at_once() {
 #[test]
 fn a_lost_connection_is_made_anew_at_growing_distances() {
     let mut world = World::up();
-    assert_eq!(world.after(60).tell(Input::Closed("reset")), "Trouble: reset; connecting again");
+    assert_eq!(world.after(60).tell(Input::Closed(LinkId::MAIN, "reset")), "Trouble: reset; connecting again");
     let (slept, said) = world.sleeps();
     assert!((1..=2).contains(&slept), "{slept}");
     assert_eq!(said, "ask apps.connections.open");
@@ -145,7 +145,7 @@ fn a_lost_connection_is_made_anew_at_growing_distances() {
     }
     assert!((60..=300).contains(&longest), "{longest}");
     assert_eq!(world.answer(ADDRESS), "open wss://wss-primary.slack.com");
-    assert_eq!(world.tell(Input::Opened), "");
+    assert_eq!(world.tell(Input::Opened(LinkId::MAIN)), "");
     assert_eq!(world.says(HELLO), "Ok");
 }
 
@@ -157,7 +157,7 @@ fn silence_ends_a_connection() {
     assert_eq!(world.sleeps(), (60, "close; Trouble: Slack fell silent; connecting again".to_owned()), "while dialing");
     world.sleeps();
     world.answer(ADDRESS);
-    world.tell(Input::Opened);
+    world.tell(Input::Opened(LinkId::MAIN));
     assert_eq!(world.sleeps(), (60, "close".to_owned()), "without a hello");
     let mut world = World::up();
     assert_eq!(world.sleeps().0, 12 * 3600);
