@@ -8,7 +8,8 @@ use url::Url;
 
 use super::sasl::Mechanism;
 use super::settings::{
-    CA, CERT, CERT_KEY, DEFAULT_NICK, Endpoint, PASSWORD, SERVER_PASSWORD, Settings, channel_key, valid_nick,
+    CA, CERT, CERT_KEY, DEFAULT_NICK, Endpoint, PASSWORD, PUPPETS_MAX, SERVER_PASSWORD, Settings, WEBIRC, channel_key,
+    valid_nick,
 };
 use crate::{BadUrl, Draft, Located, Pin, RoomDraft};
 
@@ -34,6 +35,8 @@ const PARAMETERS: &[&str] = &[
     "notices",
     "ping_safe",
     "relay_suffix",
+    "puppets",
+    "webirc",
 ];
 
 /// Understands a room's URL.
@@ -100,6 +103,15 @@ impl Parts {
                     };
                     secrets.set(kept, value);
                 }
+                "webirc" => secret(&mut secrets, WEBIRC, value)?,
+                "puppets" => {
+                    settings.puppets = value.parse().ok().filter(|most| *most <= PUPPETS_MAX).ok_or_else(|| {
+                        format!(
+                            "`puppets` is how many people may have a connection of their own: give a number up to \
+                             {PUPPETS_MAX}, and no more than the network's operators allow from one address"
+                        )
+                    })?;
+                }
                 "nickserv" => settings.nickserv = switch(&name, &value)?,
                 "notices" => settings.notices = switch(&name, &value)?,
                 "ping_safe" => settings.ping_safe = switch(&name, &value)?,
@@ -160,6 +172,12 @@ fn check_login(endpoint: &Endpoint, settings: &Settings, secrets: &Secrets) -> R
         return Err(
             "`sasl=external` needs ircs:// and a certificate: give `cert=file:PATH` and `certkey=file:PATH`".to_owned()
         );
+    }
+    if has(WEBIRC) && settings.puppets == 0 {
+        return Err("`webirc` tells whose connection it is: give `puppets=N` too, or leave it out".to_owned());
+    }
+    if settings.puppets > 0 && !valid_nick(&format!("a{}", settings.relay_suffix)) {
+        return Err("`relay_suffix` ends nicks here: give letters and digits alone".to_owned());
     }
     if has(CERT) != has(CERT_KEY) {
         return Err("`cert` and `certkey` go together: give both".to_owned());

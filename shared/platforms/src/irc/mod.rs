@@ -6,6 +6,7 @@ mod caps;
 mod codec;
 mod isupport;
 mod locate;
+mod nicks;
 mod onboarding;
 mod sasl;
 mod session;
@@ -64,6 +65,10 @@ impl Platform for Irc {
     }
 
     fn session(&self, account: &Opened, seed: u128) -> Option<Box<dyn Session>> {
-        Some(Box::new(session::IrcSession::new(account, seed)))
+        Some(if settings::Settings::of(&account.account.settings).puppets > 0 {
+            Box::new(session::puppets::Puppeteer::new(account, seed))
+        } else {
+            Box::new(session::IrcSession::new(account, seed))
+        })
     }
 }

@@ -9,6 +9,8 @@ mod inbound;
 mod link;
 mod login;
 mod nick;
+mod persona;
+pub(super) mod puppets;
 mod random;
 mod registration;
 mod sending;
@@ -25,6 +27,7 @@ use self::flood::Bucket;
 use self::history::Batch;
 use self::link::{Link, Sts};
 use self::login::Login;
+use self::persona::{Kin, Persona};
 use self::random::Random;
 use super::caps::Caps;
 use super::codec::{self, Decoder, Line};
@@ -58,6 +61,10 @@ pub(super) struct IrcSession {
     tickets: u64,
     /// The channel whose turn it is to send.
     turn: usize,
+    /// Whose connection it is, where it is not the account's own.
+    persona: Option<Persona>,
+    /// Nicks of connections that are ours beside this one: what they say is no news.
+    kin: Kin,
     /// When to be gone at the latest, once we were told to stop.
     stopping: Option<Timestamp>,
     stopped: bool,
@@ -149,6 +156,8 @@ impl IrcSession {
             shortfall: 0,
             tickets: 0,
             turn: 0,
+            persona: None,
+            kin: Kin::default(),
             stopping: None,
             stopped: false,
         }
@@ -308,6 +317,10 @@ impl IrcSession {
     }
 
     fn tell_event(&mut self, event: Event) {
+        if self.persona.is_some() {
+            // The account's own connection sees it, too.
+            return;
+        }
         self.out.push_back(Output::Event(event));
     }
 

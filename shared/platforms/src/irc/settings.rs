@@ -34,8 +34,11 @@ pub(super) struct Settings {
     pub(super) ping_safe: bool,
     /// Relay channel NOTICEs too.
     pub(super) notices: bool,
-    /// What follows the separator in the nicks of RELAYMSG.
+    /// What follows the separator in the nicks of RELAYMSG, and of people with a connection of their own.
     pub(super) relay_suffix: String,
+    /// How many people may have a connection of their own at once; 0: nobody.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) puppets: u32,
 }
 
 /// The token bucket of one connection.
@@ -60,6 +63,7 @@ impl Default for Settings {
             ping_safe: true,
             notices: false,
             relay_suffix: "sr".to_owned(),
+            puppets: 0,
         }
     }
 }
@@ -97,12 +101,22 @@ impl Settings {
     }
 }
 
+/// The most people with a connection of their own.
+pub(super) const PUPPETS_MAX: u32 = 200;
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde gives a reference")]
+fn is_zero(n: &u32) -> bool {
+    *n == 0
+}
+
 /// The services password.
 pub(super) const PASSWORD: &str = "password";
 /// The server's own password (PASS).
 pub(super) const SERVER_PASSWORD: &str = "server_password";
 /// A CA certificate in PEM.
 pub(super) const CA: &str = "ca";
+/// The password by which a gateway tells whose connection it opens (WEBIRC).
+pub(super) const WEBIRC: &str = "webirc";
 /// Our client certificate in PEM.
 pub(super) const CERT: &str = "cert";
 /// Its key in PEM.

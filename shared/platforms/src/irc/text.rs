@@ -8,6 +8,7 @@ use unicode_segmentation::UnicodeSegmentation as _;
 
 pub(super) use self::cut::open_codes;
 use self::cut::{chunks, cut};
+use super::nicks::{Shape, nick_of};
 
 /// The longest author's name that is put before a text, in bytes.
 const LEAD_MAX: usize = 128;
@@ -25,6 +26,8 @@ const EMOJI_MAX: usize = 100;
 pub(super) struct Voice<'a> {
     /// The bytes that the text of one PRIVMSG may have.
     pub(super) room: usize,
+    /// Whether the author speaks for themselves, over a connection of their own.
+    pub(super) own: bool,
     /// How authors can be shown as nicks, where they can.
     pub(super) relay: Option<Relay<'a>>,
     /// Whether `+draft/reply` gets through.
@@ -42,12 +45,8 @@ pub(super) struct Voice<'a> {
 /// What RELAYMSG needs.
 #[derive(Clone, Copy)]
 pub(super) struct Relay<'a> {
-    /// A character that every relayed nick must have.
-    pub(super) sign: char,
-    /// What follows it.
-    pub(super) suffix: &'a str,
-    /// The most bytes of the whole nick.
-    pub(super) nick_max: usize,
+    /// What relayed nicks look like.
+    pub(super) nick: Shape<'a>,
     /// The bytes that the text of one may have, less those of its nick.
     pub(super) room: usize,
 }
@@ -70,9 +69,9 @@ pub(super) enum Kind {
         lead: String,
         /// The text, with formatting codes. More than one part: a multi-line message.
         parts: Vec<Part>,
-        /// The nick that the message is to come from.
-        relay: Option<String>,
-        /// Whether the nick does it rather than says it. Only with `relay`; elsewhere the lead says so.
+        /// Who says it.
+        by: By,
+        /// Whether the nick does it rather than says it. Not by the bot, where the lead says so.
         action: bool,
     },
     /// A reaction.
@@ -84,6 +83,17 @@ pub(super) enum Kind {
     },
     /// A deletion.
     Redact,
+}
+
+/// Who says a message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum By {
+    /// The bot, which names the author before the text.
+    Bot,
+    /// The server, under this nick.
+    Relayed(String),
+    /// The author, over a connection of their own.
+    Author,
 }
 
 /// A line of a multi-line message.
@@ -134,14 +144,18 @@ pub(super) fn fit(piece: Piece, shown: &str, voice: &Voice<'_>) -> Vec<Piece> {
         Kind::Redact => voice.redact,
     });
     match piece.kind {
-        Kind::Say { lead, parts, relay, action } => {
-            let fell_back = relay.is_some() && voice.relay.is_none();
-            let relay = relay.filter(|_| !fell_back);
-            let lead = if fell_back { lead_of(shown, action, voice) + &lead } else { lead };
-            if relay.is_none() && parts.len() > 1 && multiline_fits(&lead, &parts, voice) {
-                return vec![Piece { kind: Kind::Say { lead, parts, relay, action: false }, about }];
+        Kind::Say { lead, parts, by, action } => {
+            let stands = match &by {
+                By::Bot => true,
+                By::Relayed(_) => voice.relay.is_some(),
+                By::Author => voice.own,
+            };
+            let (by, lead) = if stands { (by, lead) } else { (By::Bot, lead_of(shown, action, voice) + &lead) };
+            if parts.len() > 1 && !action && multiline_fits(&lead, &parts, voice) {
+                return vec![Piece { kind: Kind::Say { lead, parts, by, action }, about }];
             }
-            let max = space(voice, &lead, relay.as_deref(), action);
+            let action = action && by != By::Bot;
+            let max = space(voice, &lead, &by, action);
             let mut about = about;
             let mut whole: Vec<String> = Vec::new();
             for part in parts {
@@ -157,8 +171,8 @@ pub(super) fn fit(piece: Piece, shown: &str, voice: &Voice<'_>) -> Vec<Piece> {
                     kind: Kind::Say {
                         lead: lead.clone(),
                         parts: vec![Part { text, concat: false }],
-                        relay: relay.clone(),
-                        action: action && relay.is_some(),
+                        by: by.clone(),
+                        action,
                     },
                     about: about.take(),
                 })
@@ -173,14 +187,18 @@ fn say(body: &Text, shown: &str, emote: bool, note: &str, about: Option<String>,
     if body.is_empty() {
         return Vec::new();
     }
-    let relay = voice.relay.and_then(|relay| relayed(shown, relay));
-    let lead = if relay.is_some() { note.to_owned() } else { lead_of(shown, emote, voice) + note };
-    let action = emote && relay.is_some();
-    let max = space(voice, &lead, relay.as_deref(), action);
-    if relay.is_none() && voice.multiline.is_some() {
+    let by = match voice.relay.and_then(|relay| nick_of(shown, relay.nick)) {
+        _ if voice.own => By::Author,
+        Some(nick) => By::Relayed(nick),
+        None => By::Bot,
+    };
+    let lead = if by == By::Bot { lead_of(shown, emote, voice) + note } else { note.to_owned() };
+    let action = emote && by != By::Bot;
+    let max = space(voice, &lead, &by, action);
+    if !action && !matches!(by, By::Relayed(_)) && voice.multiline.is_some() {
         let whole = sameroom_text::irc::write(body);
         let many = whole.contains('\n') || whole.len() > max;
-        if many && let Some(pieces) = batches(&whole, &lead, about.as_deref(), voice) {
+        if many && let Some(pieces) = batches(&whole, &lead, &by, about.as_deref(), voice) {
             return pieces;
         }
     }
@@ -189,19 +207,14 @@ fn say(body: &Text, shown: &str, emote: bool, note: &str, about: Option<String>,
         .into_iter()
         .flat_map(|line| cut(&line, max))
         .map(|text| Piece {
-            kind: Kind::Say {
-                lead: lead.clone(),
-                parts: vec![Part { text, concat: false }],
-                relay: relay.clone(),
-                action,
-            },
+            kind: Kind::Say { lead: lead.clone(), parts: vec![Part { text, concat: false }], by: by.clone(), action },
             about: about.take(),
         })
         .collect()
 }
 
 /// Lines as multi-line messages, each within the server's limits. `None`: the limits leave no room.
-fn batches(whole: &str, lead: &str, about: Option<&str>, voice: &Voice<'_>) -> Option<Vec<Piece>> {
+fn batches(whole: &str, lead: &str, by: &By, about: Option<&str>, voice: &Voice<'_>) -> Option<Vec<Piece>> {
     let (bytes_max, lines_max) = voice.multiline?;
     if lines_max < 2 || bytes_max < voice.room {
         return None;
@@ -234,7 +247,7 @@ fn batches(whole: &str, lead: &str, about: Option<&str>, voice: &Voice<'_>) -> O
         groups
             .into_iter()
             .map(|parts| Piece {
-                kind: Kind::Say { lead: lead.to_owned(), parts, relay: None, action: false },
+                kind: Kind::Say { lead: lead.to_owned(), parts, by: by.clone(), action: false },
                 about: about.take(),
             })
             .collect(),
@@ -254,9 +267,9 @@ fn multiline_fits(lead: &str, parts: &[Part], voice: &Voice<'_>) -> bool {
 }
 
 /// The bytes that are left for the text.
-fn space(voice: &Voice<'_>, lead: &str, relay: Option<&str>, action: bool) -> usize {
-    let room = match (relay, voice.relay) {
-        (Some(nick), Some(relay)) => relay.room.saturating_sub(nick.len()),
+fn space(voice: &Voice<'_>, lead: &str, by: &By, action: bool) -> usize {
+    let room = match (by, voice.relay) {
+        (By::Relayed(nick), Some(relay)) => relay.room.saturating_sub(nick.len()),
         _ => voice.room,
     };
     // `\x01ACTION ` and `\x01`.
@@ -298,36 +311,6 @@ fn lead_of(shown: &str, emote: bool, voice: &Voice<'_>) -> String {
         name.push_str(grapheme);
     }
     if emote { format!("* {name} ") } else { format!("<{name}> ") }
-}
-
-/// The nick that RELAYMSG shows an author by.
-fn relayed(shown: &str, relay: Relay<'_>) -> Option<String> {
-    let name = sameroom_text::names::clean(shown, NAME_MAX);
-    let kept: String = name
-        .trim()
-        .chars()
-        .filter(|c| !c.is_control())
-        .map(|c| {
-            let plain = c.is_alphanumeric() || "[]\\`_^{|}-".contains(c);
-            if plain && c != relay.sign { c } else { '-' }
-        })
-        .collect();
-    if !kept.chars().any(char::is_alphanumeric) {
-        return None;
-    }
-    let tail = format!("{}{}", relay.sign, relay.suffix);
-    let max = relay.nick_max.saturating_sub(tail.len()).max(1);
-    let mut nick = String::new();
-    if kept.starts_with(|c: char| c.is_ascii_digit() || c == '-') {
-        nick.push('_');
-    }
-    for c in kept.chars() {
-        if nick.len() + c.len_utf8() > max {
-            break;
-        }
-        nick.push(c);
-    }
-    (!nick.is_empty()).then(|| nick + &tail)
 }
 
 /// Body, what it answers before it, its files after it.

@@ -19,6 +19,7 @@ pub(crate) fn session_survives_anything(fixture: &Fixture) {
         1 => Just(Deed::Connection(false)),
         3 => (1_i64..400).prop_map(Deed::Wait),
         1 => Just(Deed::Rooms),
+        1 => Just(Deed::Transcript),
     ];
     check(256, &(proptest::collection::vec(deed, 0..60), any::<u128>()), |(deeds, seed)| {
         let mut driver = Driver::new(fixture, seed);
@@ -85,6 +86,8 @@ enum Deed {
     /// Seconds go by.
     Wait(i64),
     Rooms,
+    /// The whole transcript, by all connections that are open.
+    Transcript,
 }
 
 /// Drives a session as the law of `session.rs` says, and watches it.
@@ -160,6 +163,11 @@ impl Driver {
             Deed::Connection(false) => {}
             Deed::Wait(seconds) => self.wait(self.now + SignedDuration::from_secs(seconds)),
             Deed::Rooms => self.rooms(held),
+            Deed::Transcript => {
+                for link in self.open.clone() {
+                    self.received_by(link, held.transcript);
+                }
+            }
         }
     }
 

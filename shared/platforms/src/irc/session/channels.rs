@@ -31,7 +31,7 @@ pub(super) struct Channel {
     pub(super) key: RoomKey,
     pub(super) name: String,
     /// Its key as the server last told it, where it differs from the account's secret.
-    password: Option<String>,
+    pub(super) password: Option<String>,
     pub(super) state: State,
     /// Folded nicks of the people in it.
     pub(super) members: BTreeSet<String>,
@@ -40,6 +40,8 @@ pub(super) struct Channel {
     pub(super) refusals: Vec<Refusal>,
     /// Whether the server let us relay under other nicks here.
     pub(super) relay_off: bool,
+    /// Whether what its author said over this connection was refused here.
+    pub(super) mute: bool,
     /// Whether formatting is left out here: it was refused, or seemed to be (`+c`).
     pub(super) bare: bool,
     /// The mark of the last message seen.
@@ -94,6 +96,7 @@ impl Channel {
             queue: VecDeque::new(),
             refusals: Vec::new(),
             relay_off: false,
+            mute: false,
             bare: false,
             seen: room.seen,
             recent: VecDeque::new(),
@@ -311,11 +314,16 @@ impl IrcSession {
             return;
         }
         let (from, to) = (conn.isupport.fold(&old), conn.isupport.fold(&new));
+        let kin = self.kin.has(&from, now);
         for at in 0..self.channels.len() {
             if self.channels[at].members.remove(&from) {
                 self.channels[at].members.insert(to.clone());
                 self.membership(conn, at, line, MembershipChange::Renamed(new.clone()), now);
             }
+        }
+        if kin {
+            // Its own connection may tell us later than this one.
+            self.kin.gone(to.clone(), now);
         }
         if let Some(account) = conn.accounts.remove(&from) {
             conn.accounts.insert(to.clone(), account);

@@ -147,7 +147,7 @@ impl IrcSession {
 
     /// After a JOIN: asks for what was said since the last message that we saw.
     pub(super) fn fill_gap(&mut self, conn: &mut Conn, at: usize, join: &Line, now: Timestamp) {
-        if !keeps_history(conn) {
+        if !keeps_history(conn) || self.persona.is_some() {
             return;
         }
         if self.channels[at].seen.is_none() {
@@ -185,7 +185,7 @@ impl IrcSession {
         let before = self.channels[at].seen.clone();
         for line in &batch.lines {
             conn.lines += 1;
-            let ours = line.nick().is_some_and(|nick| conn.is_me(nick))
+            let ours = line.nick().is_some_and(|nick| conn.is_me(nick) || self.kin.has(&conn.isupport.fold(nick), now))
                 || line.tag("draft/relaymsg").is_some_and(|by| conn.is_me(by));
             if !ours && let Some(event) = self.event(conn, at, line, now) {
                 let mark = Self::mark(conn, line, &event, now);
@@ -234,6 +234,16 @@ impl IrcSession {
             if self.channels[at].fill.as_ref().is_some_and(|fill| now >= fill.until) {
                 self.filled(at);
             }
+        }
+    }
+
+    /// A message of our own, over another connection: it is seen, though not told.
+    pub(super) fn pass_over(&mut self, conn: &Conn, line: &Line) {
+        if let Some(at) = self.channel(conn, line.param(0))
+            && keeps_history(conn)
+            && self.channels[at].fill.is_none()
+        {
+            self.tell_seen(at, mark_of(line));
         }
     }
 

@@ -25,6 +25,14 @@ impl IrcSession {
             self.on_echo(conn, line);
             return;
         }
+        if self.persona.is_some() {
+            self.on_private(conn, line, now);
+            return;
+        }
+        if self.kin.has(&conn.isupport.fold(nick), now) {
+            self.pass_over(conn, line);
+            return;
+        }
         let Some(at) = self.channel(conn, line.param(0)) else {
             if line.command == "NOTICE" {
                 self.on_services(conn, line, now);
@@ -91,6 +99,9 @@ impl IrcSession {
         change: MembershipChange,
         now: Timestamp,
     ) {
+        if self.kin.has(&conn.isupport.fold(nick), now) {
+            return;
+        }
         let room = self.room(at);
         let event = Event {
             // One QUIT concerns several rooms, but each only once; keys are within rooms.

@@ -205,6 +205,12 @@ impl IrcSession {
             self.link = Link::Idle { at: None };
             return;
         }
+        if let Some(persona) = &mut self.persona {
+            // Whether there is to be another is not its to say.
+            persona.over = Some(end);
+            self.link = Link::Idle { at: None };
+            return;
+        }
         let mut outage = self.link.outage();
         let lasted = conn.filter(|conn| conn.phase == Phase::Ready).map(|conn| now.duration_since(conn.opened));
         if lasted.is_some_and(|lasted| lasted >= STABLE) {

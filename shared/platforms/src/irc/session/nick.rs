@@ -27,6 +27,9 @@ impl IrcSession {
         }
         conn.nick_tries += 1;
         if conn.nick_tries > TRIES {
+            if let Some(persona) = &mut self.persona {
+                persona.nameless = true;
+            }
             conn.over = Some(End::Refused { why: "it takes none of our nicks".to_owned(), wait: 60_000 });
             return;
         }

@@ -16,6 +16,7 @@ const NEGOTIATION: SignedDuration = SignedDuration::from_secs(10);
 impl IrcSession {
     /// The first lines of a connection.
     pub(super) fn register(&mut self, conn: &mut Conn) {
+        self.introduce();
         self.say_now("CAP", &["LS", "302"], None);
         if let Some(password) = self.secrets.get(SERVER_PASSWORD).map(str::to_owned) {
             self.say_now("PASS", &[], Some(&password));
@@ -190,7 +191,9 @@ impl IrcSession {
         self.parked = None;
         self.tell_identity(conn);
         self.tell_state(AccountState::Ok);
-        if let Some(bot) = conn.isupport.bot {
+        if let Some(persona) = &mut self.persona {
+            persona.welcomed = true;
+        } else if let Some(bot) = conn.isupport.bot {
             let nick = conn.nick.clone();
             conn.control("MODE", &[&nick, &format!("+{bot}")], None);
         }

@@ -11,7 +11,8 @@ use std::collections::VecDeque;
 use sameroom_model::{Delivery, MessageKey, Outcome, SignedDuration, Timestamp};
 
 use super::super::codec::{self, LINE_MAX, Unsafe};
-use super::super::text::{self, Kind, Piece, Relay, Voice};
+use super::super::nicks::Shape;
+use super::super::text::{self, By, Kind, Piece, Relay, Voice};
 use super::channels::Channel;
 use super::{Conn, IrcSession, later};
 
@@ -41,6 +42,8 @@ pub(super) struct Pending {
     refused: Option<String>,
     /// Not to be relayed under the author's own nick: the server does not like it.
     plain: bool,
+    /// Not to be said over this connection: the author's own was refused.
+    pub(super) handed_back: bool,
 }
 
 struct Sending {
@@ -71,7 +74,16 @@ struct Spot(usize, usize, usize);
 
 impl Pending {
     pub(super) fn new(delivery: Box<Delivery>) -> Self {
-        Self { delivery, pieces: None, touched: false, keys: Vec::new(), confirmed: 0, refused: None, plain: false }
+        Self {
+            delivery,
+            pieces: None,
+            touched: false,
+            keys: Vec::new(),
+            confirmed: 0,
+            refused: None,
+            plain: false,
+            handed_back: false,
+        }
     }
 
     /// What became of it, once nothing of it is left.
@@ -104,6 +116,7 @@ impl Pending {
 
     fn unsent(&self) -> bool {
         self.refused.is_none()
+            && !self.handed_back
             && self.pieces.as_ref().is_none_or(|pieces| pieces.iter().any(|sending| sending.flight.is_none()))
     }
 
@@ -242,9 +255,12 @@ impl IrcSession {
         let fixed = 1 + 1 + user + 1 + host + 1 + "PRIVMSG ".len() + channel.name.len() + " :".len() + 2;
         let line = conn.isupport.linelen.saturating_sub(self.shortfall);
         let relay = conn.caps.relaymsg().filter(|_| !channel.relay_off && !pending.plain).map(|signs| Relay {
-            sign: signs.chars().next().unwrap_or('/'),
-            suffix: &self.settings.relay_suffix,
-            nick_max: conn.isupport.nicklen.unwrap_or(30).max(12),
+            nick: Shape {
+                sign: signs.chars().next().unwrap_or('/'),
+                suffix: &self.settings.relay_suffix,
+                max: conn.isupport.nicklen.unwrap_or(30).max(12),
+                unicode: true,
+            },
             // Whose user name and host a relayed line carries is the server's to choose.
             room: line.saturating_sub(fixed - user - host + user.max(USER_MAX) + host.max(HOST_MAX)),
         });
@@ -257,6 +273,7 @@ impl IrcSession {
         };
         let voice = Voice {
             room: line.saturating_sub(fixed + conn.nick.len()),
+            own: self.persona.is_some(),
             relay,
             reply,
             react: reply && !conn.isupport.denies("draft/react"),
@@ -322,11 +339,11 @@ fn wire(
         tags.push(("label", &label));
     }
     match &piece.kind {
-        Kind::Say { lead, parts, relay, action } => {
+        Kind::Say { lead, parts, by, action } => {
             if !about.is_empty() {
                 tags.push(("+draft/reply", about));
             }
-            if let (None, [_, _, ..]) = (relay, parts.as_slice()) {
+            if parts.len() > 1 {
                 let batch = format!("m{ticket}");
                 let mut bytes =
                     codec::line(&tags, "BATCH", &[&format!("+{batch}"), "draft/multiline", target], None, max)?;
@@ -344,15 +361,14 @@ fn wire(
             }
             let words = parts.first().map_or("", |part| part.text.as_str());
             let mut text = safe(&format!("{lead}{words}"));
-            match relay {
-                Some(nick) => {
-                    if *action {
-                        text = format!("\u{1}ACTION {text}\u{1}");
-                    }
-                    Ok((codec::line(&tags, "RELAYMSG", &[target, nick], Some(&text), max)?, text))
-                }
-                None => Ok((codec::line(&tags, "PRIVMSG", &[target], Some(&text), max)?, text)),
+            if *action {
+                text = format!("\u{1}ACTION {text}\u{1}");
             }
+            let line = match by {
+                By::Relayed(nick) => codec::line(&tags, "RELAYMSG", &[target, nick], Some(&text), max)?,
+                By::Bot | By::Author => codec::line(&tags, "PRIVMSG", &[target], Some(&text), max)?,
+            };
+            Ok((line, text))
         }
         Kind::React { emoji, on } => {
             tags.push(("+draft/reply", about));

@@ -67,6 +67,8 @@ impl IrcSession {
             while let Some(front) = channel.queue.front() {
                 let account = self.parked.as_deref().map(Outcome::disconnected);
                 let held = account.or_else(|| channel.blocked().map(Outcome::room_closed));
+                // What its author may not say here is taken back.
+                let held = held.filter(|_| self.persona.is_none());
                 let outcome = match (front.outcome(), held) {
                     (Some(outcome), _) => outcome,
                     (None, Some(held)) if !front.under_way() => held,

@@ -1,6 +1,6 @@
 //! The scripted server: says lines, sees lines, and drives the session as its law demands. Tests read as conversations.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use sameroom_model::{
     Account, AccountState, Action, Author, Availability, Delivery, Event, EventKind, Identity, Lane, Opened, Origin,
@@ -24,6 +24,10 @@ pub(super) struct World {
     pub(super) dials: VecDeque<Dial>,
     pub(super) identity: Option<Identity>,
     pub(super) closed: usize,
+    /// Connections beside the first: those that were asked for, what was written to them, and those that were closed.
+    pub(super) asked: VecDeque<LinkId>,
+    pub(super) aside: BTreeMap<LinkId, VecDeque<String>>,
+    pub(super) left: VecDeque<LinkId>,
     pub(super) stopped: bool,
     delivered: usize,
 }
@@ -70,6 +74,9 @@ impl Setup {
             dials: VecDeque::new(),
             identity: None,
             closed: 0,
+            asked: VecDeque::new(),
+            aside: BTreeMap::new(),
+            left: VecDeque::new(),
             stopped: false,
             delivered: 0,
         };
@@ -112,12 +119,14 @@ impl World {
 
     pub(super) fn handle(&mut self, input: Input<'_>) {
         self.session.handle(input, self.now);
-        let mut wire = Vec::new();
+        let mut wire: BTreeMap<LinkId, Vec<u8>> = BTreeMap::new();
         while let Some(output) = self.session.poll() {
             match output {
-                Output::Open(_, dial) => self.dials.push_back(dial),
-                Output::Send(_, bytes) => wire.extend(bytes),
-                Output::Close(_) => self.closed += 1,
+                Output::Open(LinkId::MAIN, dial) => self.dials.push_back(dial),
+                Output::Open(link, _) => self.asked.push_back(link),
+                Output::Send(link, bytes) => wire.entry(link).or_default().extend(bytes),
+                Output::Close(LinkId::MAIN) => self.closed += 1,
+                Output::Close(link) => self.left.push_back(link),
                 Output::Event(event) => self.events.push_back(event),
                 Output::Settled { id, outcome } => self.settled.push_back((id.to_string(), outcome)),
                 Output::Identity(identity) => self.identity = Some(identity),
@@ -128,11 +137,14 @@ impl World {
                 other @ (Output::Confirm(..) | Output::Ask(_) | Output::Told(_)) => panic!("not of IRC: {other:?}"),
             }
         }
-        for line in wire.split_inclusive(|b| *b == b'\n') {
-            let line = String::from_utf8(line.to_vec()).expect("we send UTF-8");
-            let line = line.strip_suffix("\r\n").expect("every line ends in CRLF");
-            assert!(!line.contains(['\r', '\n', '\0']), "{line:?}");
-            self.sent.push_back(line.to_owned());
+        for (link, bytes) in wire {
+            for line in bytes.split_inclusive(|b| *b == b'\n') {
+                let line = String::from_utf8(line.to_vec()).expect("we send UTF-8");
+                let line = line.strip_suffix("\r\n").expect("every line ends in CRLF");
+                assert!(!line.contains(['\r', '\n', '\0']), "{line:?}");
+                let sent = if link == LinkId::MAIN { &mut self.sent } else { self.aside.entry(link).or_default() };
+                sent.push_back(line.to_owned());
+            }
         }
     }
 
@@ -156,7 +168,12 @@ impl World {
 
     /// The server says a line.
     pub(super) fn server(&mut self, line: &str) {
-        self.handle(Input::Received(LinkId::MAIN, format!("{line}\r\n").as_bytes()));
+        self.server_to(LinkId::MAIN, line);
+    }
+
+    /// The server says a line on one connection.
+    pub(super) fn server_to(&mut self, link: LinkId, line: &str) {
+        self.handle(Input::Received(link, format!("{line}\r\n").as_bytes()));
     }
 
     pub(super) fn server_bytes(&mut self, bytes: &[u8]) {

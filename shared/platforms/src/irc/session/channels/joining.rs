@@ -149,7 +149,7 @@ impl IrcSession {
     fn knock(&mut self, conn: &mut Conn, at: usize, now: Timestamp) {
         let channel = &mut self.channels[at];
         let lately = channel.knocked.is_some_and(|last| now.duration_since(last) < SELDOM);
-        if conn.isupport.knock && !lately {
+        if conn.isupport.knock && !lately && self.persona.is_none() {
             channel.knocked = Some(now);
             // Some servers want words, and others leave them aside.
             conn.control("KNOCK", &[&channel.name], Some("Sameroom, a bridge between rooms, asks for an invitation"));

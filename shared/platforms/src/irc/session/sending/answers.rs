@@ -3,7 +3,7 @@
 use sameroom_model::{MessageKey, SignedDuration, Timestamp};
 
 use super::super::super::codec::Line;
-use super::super::super::text::{self, Kind, Piece};
+use super::super::super::text::{self, By, Kind, Piece};
 use super::super::channels::{Channel, State};
 use super::super::{Conn, IrcSession, Phase, later};
 use super::{Flight, Refusal, SHORTFALL_MAX, Sending, Spot};
@@ -187,7 +187,7 @@ impl IrcSession {
 
     fn on_command_failed(&mut self, command: &str, code: &str, line: &Line) {
         let meant = |piece: &Piece| match command {
-            "RELAYMSG" => matches!(&piece.kind, Kind::Say { relay: Some(_), .. }),
+            "RELAYMSG" => matches!(&piece.kind, Kind::Say { by: By::Relayed(_), .. }),
             "REDACT" => matches!(piece.kind, Kind::Redact),
             "TAGMSG" => matches!(piece.kind, Kind::React { .. }),
             _ => false,
@@ -201,6 +201,9 @@ impl IrcSession {
                 self.channels[at].relay_off = true;
             }
             self.put_back(spot);
+        } else if self.persona.is_some() {
+            // The bot may be allowed what its author is not.
+            self.hand_back(spot);
         } else {
             // What the server can't do is left out.
             self.confirm(spot, None);
@@ -259,12 +262,24 @@ impl IrcSession {
     /// The delivery is refused: what of it was not sent yet never is. What is under way is waited for, so that its
     /// answers are not taken for those of others.
     pub(super) fn refuse(&mut self, Spot(at, which, piece): Spot, why: String) {
+        if self.persona.is_some() {
+            self.channels[at].mute = true;
+            self.hand_back(Spot(at, which, piece));
+            return;
+        }
         let pending = &mut self.channels[at].queue[which];
         if let Some(pieces) = pending.pieces.as_mut() {
             pieces.remove(piece);
             pieces.retain(|sending| sending.flight.is_some());
         }
         pending.refused.get_or_insert(why);
+    }
+
+    /// Not taken from its author: the bot is to say it.
+    fn hand_back(&mut self, spot: Spot) {
+        let Spot(at, which, _) = spot;
+        self.put_back(spot);
+        self.channels[at].queue[which].handed_back = true;
     }
 
     /// To be sent again.
@@ -283,11 +298,11 @@ impl IrcSession {
     fn say_rest(&mut self, Spot(at, which, piece): Spot, rest: String) {
         let pieces = self.channels[at].queue[which].pieces.as_mut();
         if let Some(pieces) = pieces
-            && let Some(Piece { kind: Kind::Say { lead, relay, action, .. }, .. }) =
+            && let Some(Piece { kind: Kind::Say { lead, by, action, .. }, .. }) =
                 pieces.get(piece).map(|sending| sending.piece.clone())
         {
             let parts = vec![text::Part { text: rest, concat: false }];
-            let piece_of_rest = Piece { kind: Kind::Say { lead, parts, relay, action }, about: None };
+            let piece_of_rest = Piece { kind: Kind::Say { lead, parts, by, action }, about: None };
             pieces.insert(piece + 1, Sending { piece: piece_of_rest, flight: None });
         }
     }
