@@ -9,6 +9,7 @@ mod flow;
 mod gate;
 mod graph;
 mod people;
+mod puppets;
 mod scene;
 mod servers;
 mod slack;

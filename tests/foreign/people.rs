@@ -7,6 +7,7 @@ use sameroom_tests::process::{Program, command, target};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::scene::BOT;
 use crate::servers::Server;
 
 /// How long something that is to happen at once may take on a busy machine.
@@ -73,6 +74,25 @@ impl Person {
 
     pub(crate) async fn raw(&mut self, line: &str) {
         self.does(json!({"do": "raw", "line": line})).await;
+    }
+
+    /// Where somebody is said to come from, and their real name.
+    pub(crate) async fn looks_up(&mut self, nick: &str) -> (String, String) {
+        self.does(json!({"do": "whois", "nick": nick})).await;
+        let event = self.sees("whois", |event| event["nick"] == nick, SOON).await;
+        let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        (text("host"), text("name"))
+    }
+
+    /// Who speaks next in a channel, and what they say. What our binary itself has to say is left out.
+    pub(crate) async fn hears_next(&mut self) -> (String, String) {
+        let theirs = |event: &Value| {
+            let in_channel = event["target"].as_str().is_some_and(|to| to.starts_with('#'));
+            in_channel && event["type"] == "privmsg" && (event["nick"] != BOT || relayed(event).is_some())
+        };
+        let event = self.sees("message", theirs, SOON).await;
+        let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();
+        (text("nick"), text("text"))
     }
 
     async fn does(&mut self, order: Value) {

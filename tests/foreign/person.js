@@ -16,6 +16,7 @@ client.on('kick', (event) => tell({ event: 'kick', nick: event.kicked, channel: 
 client.on('userlist', (event) =>
     tell({ event: 'names', channel: event.channel, nicks: event.users.map((user) => user.nick) }));
 client.on('mode', (event) => tell({ event: 'mode', channel: event.target, modes: event.raw_modes }));
+client.on('whois', (event) => tell({ event: 'whois', nick: event.nick, host: event.actual_hostname || event.hostname, name: event.real_name }));
 client.on('irc error', (event) => tell({ event: 'error', text: `${event.error}: ${event.reason}` }));
 client.on('sasl failed', (event) => tell({ event: 'error', text: `sasl: ${event.reason}` }));
 client.on('close', () => tell({ event: 'close' }));
@@ -48,6 +49,7 @@ const orders = {
     part: (order) => client.part(order.channel),
     say: (order) => client.say(order.to, order.text),
     action: (order) => client.action(order.to, order.text),
+    whois: (order) => client.whois(order.nick),
     raw: (order) => client.raw(order.line),
     quit: () => client.quit('bye'),
 };

@@ -33,6 +33,10 @@ pub(crate) struct Options<'a> {
     pub(crate) tls: Option<&'a Ca>,
     /// With Atheme's services beside it (InspIRCd only).
     pub(crate) services: bool,
+    /// How many connections one address may have; 0: any number.
+    pub(crate) per_address: u32,
+    /// The password of gateways that say whose connection they open.
+    pub(crate) webirc: Option<&'a str>,
 }
 
 /// A running server.
@@ -141,9 +145,11 @@ fn ngircd(folder: &Path, port: u16, tls_port: u16, options: Options<'_>) -> Stri
     // All connections of a test come from one address.
     let mut text = format!(
         "[Global]\nName = irc.ngircd.test\nInfo = x\nListen = 127.0.0.1\nPorts = {port}\nMotdPhrase = hello\n\
-         [Limits]\nMaxConnectionsIP = 0\nMaxNickLength = 30\n{}\
-         [Options]\nDNS = no\nIdent = no\nPAM = no\n",
-        if options.unlimited { "MaxPenaltyTime = 0\n" } else { "" }
+         [Limits]\nMaxConnectionsIP = {}\nMaxNickLength = 30\n{}\
+         [Options]\nDNS = no\nIdent = no\nPAM = no\n{}",
+        options.per_address,
+        if options.unlimited { "MaxPenaltyTime = 0\n" } else { "" },
+        options.webirc.map(|password| format!("WebircPassword = {password}\n")).unwrap_or_default()
     );
     if options.tls.is_some() {
         let (cert, key) = (folder.join("cert.pem"), folder.join("key.pem"));
@@ -186,6 +192,13 @@ fn inspircd(folder: &Path, port: u16, tls_port: u16, link: u16, options: Options
             r#"<module name="ssl_gnutls">
 <sslprofile name="gnutls" provider="gnutls" certfile="{dir}/cert.pem" keyfile="{dir}/key.pem" hash="sha256">
 <bind address="127.0.0.1" port="{tls_port}" type="clients" ssl="gnutls">"#
+        );
+    }
+    if let Some(password) = options.webirc {
+        let _ = writeln!(
+            text,
+            r#"<module name="cgiirc">
+<cgihost type="webirc" password="{password}" mask="127.0.0.1">"#
         );
     }
     if options.services {

@@ -274,7 +274,10 @@ fn tell(news: &News<'_>, quiet: bool) {
             tell!("{} connected: {account}", output::mark_told(true, "✓"));
         }
         News::State { new: false, .. } => {}
-        News::State { account, state: AccountState::Trouble(why) | AccountState::NeedsOwner(why), .. } if quiet => {
+        News::State { account, state: AccountState::Trouble(why), .. } if quiet => {
+            tracing::warn!(account, why, "an account is in trouble");
+        }
+        News::State { account, state: AccountState::NeedsOwner(why), .. } if quiet => {
             tracing::warn!(account, why, "an account can't be used");
         }
         News::State { account, state: AccountState::Trouble(why), .. } => {

@@ -103,7 +103,14 @@ impl Parts {
                     };
                     secrets.set(kept, value);
                 }
-                "webirc" => secret(&mut secrets, WEBIRC, value)?,
+                "webirc" => {
+                    if !is_reference(&value) && (value.contains(' ') || value.starts_with(':')) {
+                        return Err(
+                            "`webirc` is one word: give the password that the server has for gateways".to_owned()
+                        );
+                    }
+                    secret(&mut secrets, WEBIRC, value)?;
+                }
                 "puppets" => {
                     settings.puppets = value.parse().ok().filter(|most| *most <= PUPPETS_MAX).ok_or_else(|| {
                         format!(

@@ -153,7 +153,8 @@ impl Driver {
             Deed::Connection(true) => self.connect(),
             Deed::Connection(false) if !self.open.is_empty() || !self.dialing.is_empty() => {
                 let link = self.dialing.last().or(self.open.last()).copied().unwrap_or_default();
-                (self.open.remove(&link), self.dialing.remove(&link));
+                self.open.remove(&link);
+                self.dialing.remove(&link);
                 self.handle(Input::Closed(link, "the connection was reset"));
             }
             Deed::Connection(false) if self.asked => {
@@ -266,7 +267,10 @@ impl Driver {
                     assert!(self.dialing.insert(link), "it is being opened");
                     assert!(self.open.len() + self.dialing.len() < 1000, "connections have a bound");
                 }
-                Output::Close(link) => drop((self.open.remove(&link), self.dialing.remove(&link))),
+                Output::Close(link) => {
+                    self.open.remove(&link);
+                    self.dialing.remove(&link);
+                }
                 Output::Settled { id, .. } => assert!(self.owed.remove(&id), "{id}: settled, and not owed"),
                 Output::Stopped => self.stopped = true,
                 Output::Ask(_) => {

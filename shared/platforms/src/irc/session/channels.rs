@@ -195,6 +195,10 @@ impl IrcSession {
     pub(super) fn on_join(&mut self, conn: &mut Conn, line: &Line, netsplit: bool, now: Timestamp) {
         let Some(nick) = line.nick().map(str::to_owned) else { return };
         let folded = conn.isupport.fold(&nick);
+        // Who else is there one connection knows for all.
+        if self.persona.is_some() && !conn.is_me(&nick) {
+            return;
+        }
         if line.params.len() > 1 {
             match line.param(1) {
                 "*" => conn.accounts.remove(&folded),
@@ -335,7 +339,7 @@ impl IrcSession {
 
     /// `353 <me> <sign> <channel> :[@+]nick …`.
     pub(super) fn on_names(&mut self, conn: &mut Conn, line: &Line) {
-        let Some(at) = self.channel(conn, line.param(2)) else { return };
+        let Some(at) = self.channel(conn, line.param(2)).filter(|_| self.persona.is_none()) else { return };
         for entry in line.trailing().split_ascii_whitespace() {
             let nick = conn.isupport.member(entry);
             if !nick.is_empty() && !conn.is_me(nick) {

@@ -145,6 +145,11 @@ impl IrcSession {
         self.persona.as_ref().is_some_and(|persona| persona.over.is_some())
     }
 
+    /// Whether it says whose connection it is.
+    pub(super) fn is_introduced(&self) -> bool {
+        self.persona.as_ref().is_some_and(|persona| persona.webirc.is_some())
+    }
+
     /// Why it has ended.
     pub(super) fn take_end(&mut self) -> Option<End> {
         self.persona.as_mut()?.over.take()

@@ -158,7 +158,11 @@ impl IrcSession {
 
     /// `464`: the server password is wrong or missing.
     pub(super) fn on_bad_password(&mut self, conn: &mut Conn, _line: &Line) {
-        let why = format!("{} wants a server password: give the right one as server_password=env:NAME", self.place());
+        let why = if self.is_introduced() {
+            "it does not take the gateway's password: give the right one as webirc=env:NAME".to_owned()
+        } else {
+            format!("{} wants a server password: give the right one as server_password=env:NAME", self.place())
+        };
         conn.over = Some(End::Wrong(why));
     }
 

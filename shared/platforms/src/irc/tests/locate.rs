@@ -49,6 +49,15 @@ fn parameters_before_and_behind_the_hash() {
 }
 
 #[test]
+fn connections_of_peoples_own_are_asked_for() {
+    let none = locate("irc://irc.test/#a").unwrap().account;
+    assert_eq!(none.settings.get("puppets"), None, "older accounts' settings stay as they are");
+    let located = locate("irc://irc.test/#a?puppets=20&webirc=env:PW&relay_suffix=acme").unwrap().account;
+    assert_eq!((&located.settings["puppets"], located.secrets.get("webirc")), (&20.into(), Some("env:PW")));
+    assert_eq!(locate("irc://irc.test/#a?puppets=0").unwrap().account.settings.get("puppets"), None);
+}
+
+#[test]
 fn pins_as_tools_print_them() {
     let hex = "0aff".repeat(16);
     let colons = vec!["0A:FF"; 16].join(":");
@@ -88,6 +97,11 @@ fn what_does_not_do_is_named_with_its_cure() {
         ("irc://irc.test/#a?ca=file:x", "ircs://"),
         ("ircs://irc.test/#a?cert=file:x", "go together"),
         ("irc:///#a", "names no server"),
+        ("irc://irc.test/#a?puppets=201", "a number up to 200"),
+        ("irc://irc.test/#a?puppets=many", "a number up to 200"),
+        ("irc://irc.test/#a?webirc=env:PW", "give `puppets=N` too"),
+        ("irc://irc.test/#a?puppets=5&webirc=a%20b", "one word"),
+        ("irc://irc.test/#a?puppets=5&relay_suffix=.x", "letters and digits"),
     ] {
         let why = locate(url).err().unwrap_or_else(|| panic!("{url} was taken"));
         assert!(why.contains(part), "{url}: {why}");

@@ -1,5 +1,7 @@
 //! People who speak over connections of their own, and the bot beside them.
 
+use std::collections::VecDeque;
+
 use sameroom_model::{
     AccountState, Action, Author, Delivery, Lane, Origin, Outcome, Quote, RoomRef, Sent, SignedDuration, Text,
 };
@@ -75,7 +77,7 @@ impl World {
     #[track_caller]
     fn quiet(&self, link: LinkId) {
         let sent = if link == LinkId::MAIN { Some(&self.sent) } else { self.aside.get(&link) };
-        assert!(sent.is_none_or(|sent| sent.is_empty()), "{link:?} wrote {sent:?}");
+        assert!(sent.is_none_or(VecDeque::is_empty), "{link:?} wrote {sent:?}");
     }
 
     /// The next lines on one connection are these words and a barrier, which the server answers.

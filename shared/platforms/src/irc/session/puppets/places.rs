@@ -318,10 +318,11 @@ impl Puppeteer {
         places.next = Some(later(now, wait));
         places.wanted.clear();
         let minutes = wait.as_secs() / 60;
+        let place = self.bot.place();
+        let why = why.strip_prefix(&place).unwrap_or(why).trim_start();
         places.trouble = Some(format!(
-            "{} takes no connection for {} ({why}): authors without one are named before their words; tried again \
-             in {minutes} min. Ask its operators how many it allows, and give that as `puppets`",
-            self.bot.place(),
+            "{place} takes no connection for {} ({why}): authors without one are named before their words; tried again \
+             in {minutes} min. Its operators know how many it allows: give no more as `puppets`",
             who.nick
         ));
         self.tell_state();
