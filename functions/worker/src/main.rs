@@ -69,7 +69,10 @@ fn supervisor(started: &Started) -> Supervisor {
 fn tell(news: &News<'_>) {
     match news {
         News::State { account, state: AccountState::Ok, .. } => tracing::info!(account, "connected"),
-        News::State { account, state: AccountState::Trouble(why) | AccountState::NeedsOwner(why), new: true } => {
+        News::State { account, state: AccountState::Trouble(why), new: true } => {
+            tracing::warn!(account, why, "an account is in trouble");
+        }
+        News::State { account, state: AccountState::NeedsOwner(why), new: true } => {
             tracing::warn!(account, why, "an account can't be used");
         }
         News::State { .. } => {}
