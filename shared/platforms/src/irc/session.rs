@@ -235,6 +235,10 @@ impl IrcSession {
             "396" => Self::on_visible_host(conn, line),
             "353" => self.on_names(conn, line),
             "401" | "402" | "403" | "404" | "408" | "442" => self.on_refused_target(conn, line, now),
+            // To who is in, it is words that need a login (InspIRCd's `+M`).
+            "477" if self.channel(conn, line.param(1)).is_some_and(|at| self.channels[at].joined()) => {
+                self.on_refused_target(conn, line, now);
+            }
             "405" | "437" | "471" | "473" | "474" | "475" | "476" | "477" | "480" | "485" | "489" | "495" | "500"
                 if conn.isupport.channel_of(line.param(1)).is_some() =>
             {

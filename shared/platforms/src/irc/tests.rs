@@ -10,7 +10,6 @@ mod locate;
 mod login;
 mod properties;
 mod puppets;
-mod puppets_order;
 mod registration;
 mod sending;
 mod world;

@@ -15,8 +15,8 @@ pub(crate) fn session_survives_anything(fixture: &Fixture) {
         4 => piece.prop_map(|(at, length, flip)| Deed::Piece(at, length, flip)),
         2 => bytes.prop_map(Deed::Bytes),
         3 => (0..kinds).prop_map(Deed::Deliver),
-        3 => Just(Deed::Connection(true)),
-        1 => Just(Deed::Connection(false)),
+        3 => Just(Deed::Connection(true, 0)),
+        1 => any::<usize>().prop_map(|which| Deed::Connection(false, which)),
         3 => (1_i64..400).prop_map(Deed::Wait),
         1 => Just(Deed::Rooms),
         1 => Just(Deed::Transcript),
@@ -81,8 +81,8 @@ enum Deed {
     Piece(prop::sample::Index, usize, Option<u8>),
     Bytes(Vec<u8>),
     Deliver(usize),
-    /// Opens the connection, or loses it.
-    Connection(bool),
+    /// Opens all that are asked for, or loses one.
+    Connection(bool, usize),
     /// Seconds go by.
     Wait(i64),
     Rooms,
@@ -150,18 +150,19 @@ impl Driver {
                 self.owed.insert(delivery.id.clone());
                 self.handle(Input::Deliver(Box::new(delivery)));
             }
-            Deed::Connection(true) => self.connect(),
-            Deed::Connection(false) if !self.open.is_empty() || !self.dialing.is_empty() => {
-                let link = self.dialing.last().or(self.open.last()).copied().unwrap_or_default();
+            Deed::Connection(true, _) => self.connect(),
+            Deed::Connection(false, which) if !self.open.is_empty() || !self.dialing.is_empty() => {
+                let any = self.dialing.union(&self.open).nth(which % self.dialing.union(&self.open).count());
+                let link = any.copied().unwrap_or_default();
                 self.open.remove(&link);
                 self.dialing.remove(&link);
                 self.handle(Input::Closed(link, "the connection was reset"));
             }
-            Deed::Connection(false) if self.asked => {
+            Deed::Connection(false, _) if self.asked => {
                 self.asked = false;
                 self.handle(Input::Answered(Err("nobody answered")));
             }
-            Deed::Connection(false) => {}
+            Deed::Connection(false, _) => {}
             Deed::Wait(seconds) => self.wait(self.now + SignedDuration::from_secs(seconds)),
             Deed::Rooms => self.rooms(held),
             Deed::Transcript => {
@@ -184,7 +185,7 @@ impl Driver {
                 self.handle(Input::Answered(Ok(&answer)));
             }
         }
-        while let Some(link) = self.dialing.pop_first() {
+        for link in std::mem::take(&mut self.dialing) {
             self.open.insert(link);
             self.handle(Input::Opened(link));
         }

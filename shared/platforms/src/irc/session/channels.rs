@@ -292,7 +292,7 @@ impl IrcSession {
         let Some(nick) = line.nick().map(str::to_owned) else { return };
         let folded = conn.isupport.fold(&nick);
         let split = netsplit || is_split(line.param(0));
-        if split && conn.split.len() < SPLIT_MAX {
+        if split && self.persona.is_none() && conn.split.len() < SPLIT_MAX {
             conn.split.retain(|_, until| now < *until);
             conn.split.insert(folded.clone(), later(now, SPLIT));
         }
@@ -327,7 +327,7 @@ impl IrcSession {
         }
         if kin {
             // Its own connection may tell us later than this one.
-            self.kin.gone(to.clone(), now);
+            self.kin.promised(to.clone(), now);
         }
         if let Some(account) = conn.accounts.remove(&from) {
             conn.accounts.insert(to.clone(), account);

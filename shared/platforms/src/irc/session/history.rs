@@ -185,7 +185,8 @@ impl IrcSession {
         let before = self.channels[at].seen.clone();
         for line in &batch.lines {
             conn.lines += 1;
-            let ours = line.nick().is_some_and(|nick| conn.is_me(nick) || self.kin.has(&conn.isupport.fold(nick), now))
+            let kin = |nick: &str| self.kin.has(&conn.isupport.fold(nick), now) || self.looks_like_kin(nick);
+            let ours = line.nick().is_some_and(|nick| conn.is_me(nick) || kin(nick))
                 || line.tag("draft/relaymsg").is_some_and(|by| conn.is_me(by));
             if !ours && let Some(event) = self.event(conn, at, line, now) {
                 let mark = Self::mark(conn, line, &event, now);

@@ -132,7 +132,10 @@ impl IrcSession {
     pub(super) fn begin(&mut self, now: Timestamp) {
         if matches!(self.link, Link::Idle { at: None }) && self.parked.is_none() {
             match &self.endpoint {
-                Ok(_) if valid_nick(&self.preferred) => self.link = Link::Idle { at: Some(now) },
+                // What stands for a person was made of what this server takes.
+                Ok(_) if self.persona.is_some() || valid_nick(&self.preferred) => {
+                    self.link = Link::Idle { at: Some(now) }
+                }
                 Ok(_) => self.park(format!("{:?} can't be a nick: give the account another", self.preferred)),
                 Err(why) => {
                     let why = why.clone();
@@ -265,6 +268,9 @@ impl IrcSession {
 
     /// Nothing is delivered until the owner mends something.
     pub(super) fn park(&mut self, why: String) {
+        if let Some(persona) = &mut self.persona {
+            persona.over.get_or_insert(End::Wrong(why.clone()));
+        }
         self.parked = Some(why.clone());
         self.tell_state(AccountState::NeedsOwner(why));
     }

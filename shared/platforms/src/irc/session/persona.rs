@@ -7,11 +7,11 @@ use std::net::Ipv6Addr;
 
 use sameroom_model::{Opened, RoomKey, Secrets, SignedDuration, Timestamp};
 
-use super::super::codec::Line;
+use super::super::codec::{self, LINE_MAX, Line};
 use super::super::isupport::Casemapping;
 use super::super::nicks::{Shape, nick_of};
 use super::super::settings::{CA, SERVER_PASSWORD, WEBIRC, channel_key};
-use super::link::End;
+use super::link::{End, Sts};
 use super::sending::Pending;
 use super::{Conn, IrcSession, Phase, later};
 
@@ -42,7 +42,16 @@ pub(super) struct Persona {
 
 /// Nicks of ours beside that of the account's own connection, folded.
 #[derive(Default)]
-pub(super) struct Kin(BTreeMap<String, Option<Timestamp>>);
+pub(super) struct Kin(BTreeMap<String, Relation>);
+
+/// Since when a nick is ours, or was.
+#[derive(Default)]
+struct Relation {
+    /// How many connections have it: for a moment the next has what the last has not given up.
+    live: u32,
+    /// Until when it counts as ours though none has it.
+    until: Option<Timestamp>,
+}
 
 /// Somebody, as they are to be seen.
 pub(super) struct Introduced {
@@ -68,18 +77,31 @@ pub(super) enum Stands {
 impl Kin {
     /// Whether a folded nick is ours.
     pub(super) fn has(&self, nick: &str, now: Timestamp) -> bool {
-        self.0.get(nick).is_some_and(|until| until.is_none_or(|until| now < until))
+        self.0.get(nick).is_some_and(|relation| relation.holds(now))
     }
 
-    /// It is, from now on.
+    /// A connection has it, from now on.
     pub(super) fn came(&mut self, nick: String, now: Timestamp) {
-        self.0.retain(|_, until| until.is_none_or(|until| now < until));
-        self.0.insert(nick, None);
+        self.0.retain(|_, relation| relation.holds(now));
+        self.0.entry(nick).or_default().live += 1;
     }
 
-    /// It is no more, or not known to be, and what it said is still on its way.
+    /// A connection has it no more, and what it said is still on its way.
     pub(super) fn gone(&mut self, nick: String, now: Timestamp) {
-        self.0.insert(nick, Some(later(now, LINGER)));
+        let relation = self.0.entry(nick).or_default();
+        relation.live = relation.live.saturating_sub(1);
+        relation.until = Some(later(now, LINGER));
+    }
+
+    /// A connection is said to have it, and may tell us later.
+    pub(super) fn promised(&mut self, nick: String, now: Timestamp) {
+        self.0.entry(nick).or_default().until = Some(later(now, LINGER));
+    }
+}
+
+impl Relation {
+    fn holds(&self, now: Timestamp) -> bool {
+        self.live > 0 || self.until.is_some_and(|until| now < until)
     }
 }
 
@@ -101,7 +123,8 @@ impl IrcSession {
         person.settings.nickserv = false;
         let by = bot.told_identity.as_ref().map_or(bot.preferred.as_str(), |identity| identity.name.as_str());
         person.settings.realname = Some(format!("{shown}, by way of {by}"));
-        person.sts = bot.sts;
+        // However old it is: where the bot was led, nobody goes in the clear.
+        person.sts = bot.sts.map(|sts| Sts { expires: None, ..sts });
         person.persona = Some(Persona {
             shown,
             webirc: account.secrets.get(WEBIRC).map(|password| (password.to_owned(), address)),
@@ -114,12 +137,18 @@ impl IrcSession {
     }
 
     /// Says whose connection it is, first of all (<https://ircv3.net/specs/extensions/webirc>).
-    pub(super) fn introduce(&mut self) {
+    pub(super) fn introduce(&mut self, conn: &mut Conn) {
         let Some((password, address)) = self.persona.as_ref().and_then(|persona| persona.webirc.clone()) else {
             return;
         };
         let address = address.to_string();
-        self.say_now("WEBIRC", &[&password, "sameroom", &address, &address], None);
+        match codec::line(&[], "WEBIRC", &[&password, "sameroom", &address, &address], None, LINE_MAX) {
+            Ok(line) => self.write(line),
+            Err(_) => {
+                let why = "the gateway's password is not one word: give the right one as webirc=env:NAME";
+                conn.over = Some(End::Wrong(why.to_owned()));
+            }
+        }
     }
 
     /// What others say. In channels it is the account's connection that hears it; in private nobody does, and whoever
@@ -193,6 +222,17 @@ impl IrcSession {
         let conn = self.conn.as_ref()?;
         let given = matches!(conn.phase, Phase::Motd | Phase::Identifying { .. } | Phase::Ready);
         given.then(|| conn.isupport.fold(&conn.nick))
+    }
+
+    /// Whether a nick looks like one of ours: of those of an earlier run nothing else is known.
+    pub(super) fn looks_like_kin(&self, nick: &str) -> bool {
+        let tail = nick.rsplit_once(SIGN).and_then(|(_, tail)| tail.strip_prefix(self.settings.relay_suffix.as_str()));
+        self.settings.puppets > 0 && tail.is_some_and(|rest| rest.bytes().all(|b| b == b'_' || b.is_ascii_digit()))
+    }
+
+    /// Whether channels are open to it.
+    pub(super) fn is_ready(&self) -> bool {
+        self.conn.as_ref().is_some_and(|conn| conn.phase == Phase::Ready)
     }
 
     /// The nick that stands for somebody here.

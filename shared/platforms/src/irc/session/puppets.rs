@@ -218,6 +218,11 @@ impl Session for Puppeteer {
         if !self.stopping {
             self.tend(now);
             self.hand_out(now);
+            // Who went meanwhile has left a place, and who came may want that of another.
+            while std::mem::take(&mut self.places.stirred) {
+                self.tend(now);
+                self.hand_out(now);
+            }
         }
         self.stop_tick();
     }

@@ -16,7 +16,7 @@ const NEGOTIATION: SignedDuration = SignedDuration::from_secs(10);
 impl IrcSession {
     /// The first lines of a connection.
     pub(super) fn register(&mut self, conn: &mut Conn) {
-        self.introduce();
+        self.introduce(conn);
         self.say_now("CAP", &["LS", "302"], None);
         if let Some(password) = self.secrets.get(SERVER_PASSWORD).map(str::to_owned) {
             self.say_now("PASS", &[], Some(&password));

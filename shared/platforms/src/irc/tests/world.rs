@@ -26,6 +26,7 @@ pub(super) struct World {
     pub(super) closed: usize,
     /// Connections beside the first: those that were asked for, what was written to them, and those that were closed.
     pub(super) asked: VecDeque<LinkId>,
+    pub(super) dials_aside: VecDeque<Dial>,
     pub(super) aside: BTreeMap<LinkId, VecDeque<String>>,
     pub(super) left: VecDeque<LinkId>,
     pub(super) stopped: bool,
@@ -75,6 +76,7 @@ impl Setup {
             identity: None,
             closed: 0,
             asked: VecDeque::new(),
+            dials_aside: VecDeque::new(),
             aside: BTreeMap::new(),
             left: VecDeque::new(),
             stopped: false,
@@ -123,7 +125,10 @@ impl World {
         while let Some(output) = self.session.poll() {
             match output {
                 Output::Open(LinkId::MAIN, dial) => self.dials.push_back(dial),
-                Output::Open(link, _) => self.asked.push_back(link),
+                Output::Open(link, dial) => {
+                    self.asked.push_back(link);
+                    self.dials_aside.push_back(dial);
+                }
                 Output::Send(link, bytes) => wire.entry(link).or_default().extend(bytes),
                 Output::Close(LinkId::MAIN) => self.closed += 1,
                 Output::Close(link) => self.left.push_back(link),

@@ -33,7 +33,7 @@ enum Floor {
     /// The bot, which was given these.
     Bot(VecDeque<DeliveryId>),
     /// A puppet, which was given one.
-    Puppet(LinkId),
+    Puppet(LinkId, DeliveryId),
 }
 
 /// Who is to say something.
@@ -75,7 +75,7 @@ impl Room {
     /// The puppet that speaks.
     pub(super) fn puppet(&self) -> Option<LinkId> {
         match self.floor {
-            Floor::Puppet(link) => Some(link),
+            Floor::Puppet(link, _) => Some(link),
             Floor::Free | Floor::Bot(_) => None,
         }
     }
@@ -94,7 +94,7 @@ impl Room {
                         room.floor = Floor::Free;
                     }
                 }
-                Floor::Puppet(link) if *link == by => room.floor = Floor::Free,
+                Floor::Puppet(link, given) if *link == by && given == id => room.floor = Floor::Free,
                 _ => {}
             }
         }
@@ -135,7 +135,7 @@ impl Puppeteer {
                 LinkId::MAIN
             }
             (Speaker::Puppet(link), floor @ Floor::Free) => {
-                *floor = Floor::Puppet(link);
+                *floor = Floor::Puppet(link, first.id.clone());
                 link
             }
             (Speaker::Wait(until), _) => {
@@ -223,8 +223,8 @@ impl Puppeteer {
         }
     }
 
-    /// A connection is gone: what it was given is the bot's to say.
-    pub(super) fn take_over(&mut self, link: LinkId, mut session: super::IrcSession, now: Timestamp) {
+    /// A connection is gone, or about to go: what it was given is the bot's to say.
+    pub(super) fn take_over(&mut self, link: LinkId, session: &mut super::IrcSession, now: Timestamp) {
         for at in 0..self.rooms.len() {
             if self.rooms[at].puppet() == Some(link) {
                 let key = self.rooms[at].key().clone();

@@ -9,7 +9,7 @@ use super::super::super::settings::{Settings, WEBIRC};
 use super::super::IrcSession;
 use super::super::later;
 use super::super::link::End;
-use super::super::persona::Introduced;
+use super::super::persona::{Introduced, Stands};
 use super::who::Who;
 use super::{Puppeteer, joined_of};
 use crate::{Input, LinkId};
@@ -31,8 +31,13 @@ const CUT: SignedDuration = SignedDuration::from_hours(1);
 const REFUSED: SignedDuration = SignedDuration::from_mins(1);
 /// The most people who are remembered as barred.
 const BARRED_MAX: usize = 1000;
-/// The most characters of a name in WHOIS.
+/// For how long there is none for somebody who was banned.
+const BANNED: SignedDuration = SignedDuration::from_hours(24);
+/// Where the bot is away for so long nobody stays: a server that counts connections must have a place for it.
+const ALONE: SignedDuration = SignedDuration::from_mins(1);
+/// The most graphemes and bytes of a name in WHOIS.
 const NAME_MAX: usize = 40;
+const NAME_BYTES_MAX: usize = 100;
 
 /// One person's connection.
 pub(super) struct Puppet {
@@ -73,6 +78,12 @@ pub(super) struct Places {
     barred: BTreeMap<Who, Timestamp>,
     /// When the next may be opened.
     next: Option<Timestamp>,
+    /// Whether those who want one wait for the bot, rather than for a place.
+    waiting_for_bot: bool,
+    /// Since when the bot is away.
+    alone: Option<Timestamp>,
+    /// Whether somebody has gone, has come or wants to since this was last looked at.
+    pub(super) stirred: bool,
     /// How often in a row one was refused, and a sentence about the last.
     refusals: u32,
     trouble: Option<String>,
@@ -88,6 +99,9 @@ impl Places {
             wanted: VecDeque::new(),
             barred: BTreeMap::new(),
             next: None,
+            waiting_for_bot: false,
+            alone: None,
+            stirred: false,
             refusals: 0,
             trouble: None,
         }
@@ -138,10 +152,13 @@ impl Places {
     pub(super) fn wakes(&self) -> Option<Timestamp> {
         let staying = || self.puppets.values().filter(|puppet| !puppet.leaving);
         let mut wakes: Vec<Timestamp> = staying().map(|puppet| later(puppet.spoke, IDLE)).collect();
+        if !wakes.is_empty() {
+            wakes.extend(self.alone.map(|since| later(since, ALONE)));
+        }
         if let Some(first) = self.wanted.iter().map(|wanted| wanted.since).min() {
             wakes.push(later(first, WANTED));
             if self.puppets.len() < self.most {
-                wakes.extend(self.next);
+                wakes.extend(self.next.filter(|_| !self.waiting_for_bot));
             } else if self.staying() >= self.most {
                 wakes.extend(staying().map(|puppet| later(puppet.spoke, PLACE)).min());
             }
@@ -171,6 +188,7 @@ impl Puppeteer {
         if let Some(wanted) = places.wanted.iter_mut().find(|wanted| wanted.who == who) {
             (wanted.shown, wanted.room, wanted.since) = (shown, room, now);
         } else if places.wanted.len() < places.most {
+            places.stirred = true;
             places.wanted.push_back(Wanted { who, shown, since: now, room });
         }
         None
@@ -186,11 +204,7 @@ impl Puppeteer {
         places.next = Some(later(now, places.spacing));
         let link = LinkId(places.last);
         let secret = self.account.secrets.get(WEBIRC).unwrap_or_default();
-        let introduced = Introduced {
-            nick: who.nick.clone(),
-            shown: sameroom_text::names::clean(shown, NAME_MAX),
-            address: who.address(secret),
-        };
+        let introduced = Introduced { nick: who.nick.clone(), shown: name_of(shown), address: who.address(secret) };
         let seed = u128::from(self.random.next()) << 64 | u128::from(self.random.next());
         let session = IrcSession::of_person(&self.account, &self.bot, introduced, seed);
         let puppet = Puppet {
@@ -231,6 +245,7 @@ impl Puppeteer {
 
     /// A room is no longer ours.
     pub(super) fn leave_room(&mut self, room: &RoomKey, now: Timestamp) {
+        self.places.wanted.retain(|wanted| wanted.room != *room);
         for link in self.places.links() {
             let Some(puppet) = self.places.puppets.get_mut(&link) else { continue };
             puppet.silent.remove(room);
@@ -251,52 +266,72 @@ impl Puppeteer {
     pub(super) fn tend(&mut self, now: Timestamp) {
         let places = &mut self.places;
         places.wanted.retain(|wanted| now < later(wanted.since, WANTED));
-        let busy: Vec<LinkId> = self.rooms.iter().filter_map(super::Room::puppet).collect();
-        let idle = |puppet: &Puppet, after| !puppet.leaving && now >= later(puppet.spoke, after);
-        let mut going: Vec<LinkId> =
-            places.puppets.iter().filter(|(_, puppet)| idle(puppet, IDLE)).map(|(link, _)| *link).collect();
-        if going.is_empty() && !places.wanted.is_empty() && places.staying() >= places.most {
-            let oldest = places.puppets.iter().filter(|(_, puppet)| idle(puppet, PLACE));
-            going.extend(oldest.min_by_key(|(_, puppet)| puppet.spoke).map(|(link, _)| *link));
-        }
-        for link in going {
-            if busy.contains(&link) {
+        places.alone = if self.bot.is_ready() { None } else { places.alone.or(Some(now)) };
+        while let Some(link) = self.goes(now) {
+            if self.rooms.iter().any(|room| room.puppet() == Some(link)) && self.places.alone.is_none() {
                 // It waits for an answer, and is not idle.
                 self.places.speaks(link, now);
             } else {
                 self.dismiss(link, now);
             }
         }
+        self.places.waiting_for_bot = false;
         while self.places.free(now) {
-            let Some(wanted) = self.places.wanted.pop_front() else { break };
+            let next = self.places.wanted.iter().position(|wanted| self.bot.stands(&wanted.room) == Stands::In);
+            let Some(wanted) = next.and_then(|at| self.places.wanted.remove(at)) else {
+                self.places.waiting_for_bot = true;
+                break;
+            };
             let link = self.open(wanted.who, &wanted.shown, now);
             self.enter(link, &wanted.room, now);
+            self.places.stirred = true;
         }
     }
 
-    fn dismiss(&mut self, link: LinkId, now: Timestamp) {
-        if let Some(puppet) = self.places.puppets.get_mut(&link) {
-            puppet.leaving = true;
-            self.feed(link, Input::Stop, now);
+    /// The next who is to go.
+    fn goes(&self, now: Timestamp) -> Option<LinkId> {
+        let places = &self.places;
+        let staying = || places.puppets.iter().filter(|(_, puppet)| !puppet.leaving);
+        if places.alone.is_some_and(|since| now >= later(since, ALONE)) {
+            return staying().map(|(link, _)| *link).next();
         }
+        let wanting = !places.wanted.is_empty() && places.staying() >= places.most;
+        let patience = if wanting { PLACE } else { IDLE };
+        let oldest = staying().min_by_key(|(_, puppet)| puppet.spoke);
+        oldest.filter(|(_, puppet)| now >= later(puppet.spoke, patience)).map(|(link, _)| *link)
+    }
+
+    fn dismiss(&mut self, link: LinkId, now: Timestamp) {
+        let Some(mut puppet) = self.places.puppets.remove(&link) else { return };
+        puppet.leaving = true;
+        self.take_over(link, &mut puppet.session, now);
+        self.places.puppets.insert(link, puppet);
+        self.feed(link, Input::Stop, now);
     }
 
     /// A connection is gone.
     pub(super) fn lost(&mut self, link: LinkId, now: Timestamp) {
         let Some(mut puppet) = self.places.puppets.remove(&link) else { return };
+        self.places.stirred = true;
         if let Some(nick) = puppet.nick.take() {
             self.bot.kin.gone(nick, now);
         }
         let end = puppet.session.take_end();
         let lasted = now.duration_since(puppet.opened);
         let (who, leaving, welcomed) = (puppet.who, puppet.leaving, puppet.welcomed);
-        let nameless = puppet.session.is_nameless();
-        self.take_over(link, puppet.session, now);
+        let (nameless, introduced) = (puppet.session.is_nameless(), puppet.session.is_introduced());
+        self.take_over(link, &mut puppet.session, now);
         if leaving || self.stopping {
             return;
         }
         match end {
-            Some(End::Barred(why)) => self.refused(&who, &why, SignedDuration::from_hours(1), now),
+            Some(End::Barred(why)) => {
+                self.places.bar(who.clone(), later(now, BANNED), now);
+                // One who was in, or who is at an address of their own, is meant alone.
+                if !welcomed && !introduced {
+                    self.refused(&who, &why, SignedDuration::from_hours(1), now);
+                }
+            }
             Some(End::Network(_)) if welcomed && lasted >= STABLE => {}
             Some(End::Network(_)) if welcomed => self.places.bar(who, later(now, FAILED), now),
             _ if welcomed || nameless => self.places.bar(who, later(now, CUT), now),
@@ -305,7 +340,7 @@ impl Puppeteer {
                 self.refused(&who, &why, REFUSED.max(SignedDuration::from_millis(wait)), now);
             }
             // On to TLS: the bot knows the way by now, and the next one does.
-            Some(End::Secure) | None => {}
+            Some(End::Secure) | None => self.places.bar(who, later(now, FAILED), now),
         }
     }
 
@@ -327,4 +362,11 @@ impl Puppeteer {
         ));
         self.tell_state();
     }
+}
+
+/// A name on one line, of which a line can have more than enough.
+fn name_of(shown: &str) -> String {
+    let mut name = sameroom_text::names::clean(shown, NAME_MAX);
+    name.truncate(name.floor_char_boundary(NAME_BYTES_MAX));
+    name
 }
