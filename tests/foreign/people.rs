@@ -7,7 +7,6 @@ use sameroom_tests::process::{Program, command, target};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::scene::BOT;
 use crate::servers::Server;
 
 /// How long something that is to happen at once may take on a busy machine.
@@ -84,11 +83,11 @@ impl Person {
         (text("host"), text("name"))
     }
 
-    /// Who speaks next in a channel, and what they say. What our binary itself has to say is left out.
-    pub(crate) async fn hears_next(&mut self) -> (String, String) {
+    /// Who speaks next in a channel, and what they say. What our binary, of that nick, itself has to say is left out.
+    pub(crate) async fn hears_next(&mut self, bot: &str) -> (String, String) {
         let theirs = |event: &Value| {
             let in_channel = event["target"].as_str().is_some_and(|to| to.starts_with('#'));
-            in_channel && event["type"] == "privmsg" && (event["nick"] != BOT || relayed(event).is_some())
+            in_channel && event["type"] == "privmsg" && (event["nick"] != bot || relayed(event).is_some())
         };
         let event = self.sees("message", theirs, SOON).await;
         let text = |field: &str| event[field].as_str().unwrap_or_default().to_owned();

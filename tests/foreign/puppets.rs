@@ -41,7 +41,7 @@ impl Stage {
         for n in 0..60 {
             let words = format!("{who} is here: {n}");
             self.says(who, &words).await;
-            let (by, heard) = self.ada.hears_next().await;
+            let (by, heard) = self.ada.hears_next(BOT).await;
             if by == nick {
                 assert_eq!(heard, words);
                 return;
@@ -70,7 +70,7 @@ async fn people_are_seen_under_their_own_names_and_in_order() {
         for n in 0..60 {
             let nick = nicks[order(n)];
             let lead = if nick == BOT { format!("<{}> ", people[order(n)]) } else { String::new() };
-            assert_eq!(stage.ada.hears_next().await, (nick.to_owned(), format!("{lead}line {n}")));
+            assert_eq!(stage.ada.hears_next(BOT).await, (nick.to_owned(), format!("{lead}line {n}")));
         }
         // What they said nobody took for somebody else's, and what Ada says comes once however many hear it.
         stage.ada.says("#one", "welcome, all").await;
@@ -97,7 +97,7 @@ async fn under_the_limits_that_servers_are_shipped_with() {
             stage.says(["Cy", "Dee"][n % 2], &format!("line {n}")).await;
         }
         for n in 0..20 {
-            assert_eq!(stage.ada.hears_next().await, (["Cy|sr", "Dee|sr"][n % 2].to_owned(), format!("line {n}")));
+            assert_eq!(stage.ada.hears_next(BOT).await, (["Cy|sr", "Dee|sr"][n % 2].to_owned(), format!("line {n}")));
         }
     }
 }
@@ -113,7 +113,7 @@ async fn a_server_that_takes_no_more_connections_loses_us_no_word() {
         stage.says(["Cy", "Dee"][n % 2], &format!("line {n}")).await;
     }
     for n in 0..20 {
-        let heard = stage.ada.hears_next().await;
+        let heard = stage.ada.hears_next(BOT).await;
         let (nick, lead) = [("Cy|sr", ""), (BOT, "<Dee> ")][n % 2];
         assert_eq!(heard, (nick.to_owned(), format!("{lead}line {n}")));
     }
@@ -147,7 +147,7 @@ async fn a_gateway_with_a_wrong_password_is_told_and_the_bot_speaks() {
         let server = Server::with(kind, options).await;
         let mut stage = Stage::on(server, "?puppets=5&rate=0&webirc=sesame-2").await;
         stage.says("Cy", "hello").await;
-        assert_eq!(stage.ada.hears_next().await, (BOT.to_owned(), "<Cy> hello".to_owned()));
+        assert_eq!(stage.ada.hears_next(BOT).await, (BOT.to_owned(), "<Cy> hello".to_owned()));
         stage.bridge.sameroom.program.says("takes no connection for Cy|sr", SOON).await;
     }
 }
