@@ -140,10 +140,7 @@ impl Puppeteer {
             });
         }
         // What the bot was given of rooms that are gone it settles by itself, and before what is behind it.
-        self.bot.handle(Input::Rooms(joined), now);
-        while let Some(output) = self.bot.poll() {
-            self.bot_says(output);
-        }
+        self.feed(LinkId::MAIN, Input::Rooms(joined), now);
         let why = "the room is no longer among those of this connection";
         for mut room in old {
             if let Some(link) = room.puppet()

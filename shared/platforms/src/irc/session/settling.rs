@@ -34,7 +34,10 @@ impl IrcSession {
         self.stopping = Some(now);
         if self.conn.is_some() {
             self.stopping = Some(later(now, QUIT_WAIT));
-            self.say_now("QUIT", &[], Some("Sameroom is restarting"));
+            // A person's connection is given up for other reasons, too.
+            let bot = self.persona.is_none();
+            let words = if bot { "Sameroom is restarting" } else { "Sameroom closes this connection" };
+            self.say_now("QUIT", &[], Some(words));
         } else if self.link.dialing() {
             self.out.push_back(Output::Close(LinkId::MAIN));
         }

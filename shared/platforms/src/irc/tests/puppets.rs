@@ -30,6 +30,15 @@ fn world(most: u32) -> World {
     setup(most).joined("", ISUPPORT)
 }
 
+/// Ann has a connection, and has said `1` over it.
+fn ann_is_in() -> World {
+    let mut irc = world(5);
+    irc.says("ann", "1");
+    irc.lets_in(ONE, "ann|sr");
+    irc.speaks(ONE, "1");
+    irc
+}
+
 /// With the flood limits that servers are shipped with.
 fn careful(most: u32) -> World {
     careful_setup(most).joined("", ISUPPORT)

@@ -4,10 +4,7 @@ use super::*;
 
 #[test]
 fn coming_going_and_names_of_ours_are_no_news_and_what_comes_late_is_not_either() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.hears_nothing();
     // The server gives it another name; the bot may hear of that first.
     irc.server(":ann|sr!~p@host.test NICK :Guest7");
@@ -156,10 +153,7 @@ fn the_login_stays_with_the_bot_and_the_servers_password_and_keys_go_along() {
 
 #[test]
 fn a_name_that_is_ours_stays_ours_whoever_is_told_first() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.server_to(ONE, ":ann|sr!~p@host.test NICK :Guest7");
     irc.server(":ann|sr!~p@host.test NICK :Guest7");
     irc.lives(600);
@@ -169,10 +163,7 @@ fn a_name_that_is_ours_stays_ours_whoever_is_told_first() {
 
 #[test]
 fn a_name_that_one_of_ours_takes_over_from_another_stays_ours() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.says("bob", "2");
     irc.lets_in(TWO, "bob|sr");
     irc.speaks(TWO, "2");

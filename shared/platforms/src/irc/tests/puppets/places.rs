@@ -16,7 +16,7 @@ fn more_people_than_places() {
     assert!(irc.left.is_empty() && irc.asked.is_empty());
     // Ann has said nothing for ten minutes, and bob has: she makes room.
     irc.lives(61);
-    assert_eq!(irc.writes(ONE), "QUIT :Sameroom is restarting");
+    assert_eq!(irc.writes(ONE), "QUIT :Sameroom closes this connection");
     irc.handle(Input::Closed(ONE, "bye"));
     irc.lets_in(TWO, "bob|sr");
     irc.says("bob", "4");
@@ -48,10 +48,7 @@ fn connections_are_opened_one_after_the_other() {
 
 #[test]
 fn who_has_long_said_nothing_goes() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.lives(179 * 60);
     irc.quiet(ONE);
     irc.lives(61);
@@ -65,10 +62,7 @@ fn who_has_long_said_nothing_goes() {
 
 #[test]
 fn a_server_that_takes_no_more_connections_is_left_alone_for_a_while_and_the_owner_hears_why() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.says("bob", "2");
     irc.knocks(TWO, "bob|sr");
     irc.server_to(TWO, "ERROR :Connection refused, too many connections from your IP address!");
@@ -110,10 +104,7 @@ fn a_ban_of_connections_is_asked_about_in_hours() {
 
 #[test]
 fn who_was_cut_off_by_an_operator_is_not_brought_back_at_once() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.server_to(ONE, ":op!o@h KILL ann|sr :no");
     irc.server_to(ONE, "ERROR :Closing link: Killed (op (no))");
     irc.says("ann", "2");
@@ -186,10 +177,7 @@ fn nobody_comes_for_a_room_that_is_gone_or_before_the_bot_is_there() {
 
 #[test]
 fn where_the_bot_stays_away_its_people_go_so_that_it_finds_a_place() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.settled.clear();
     let two = irc.says("ann", "2");
     assert_eq!(irc.writes(ONE), "PRIVMSG #c :2");

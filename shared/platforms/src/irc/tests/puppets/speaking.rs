@@ -201,10 +201,7 @@ fn rooms_come_and_go() {
 
 #[test]
 fn where_nobody_listens_nobody_speaks() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.handle(Input::Closed(LinkId::MAIN, "the connection was reset"));
     irc.settled.clear();
     let two = irc.says("ann", "2");
@@ -219,10 +216,7 @@ fn where_nobody_listens_nobody_speaks() {
 
 #[test]
 fn a_room_that_is_shut_is_shut_for_all() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.settled.clear();
     for _ in 0..2 {
         irc.server(":op!o@h KICK #c bot :no bridges");
@@ -236,10 +230,7 @@ fn a_room_that_is_shut_is_shut_for_all() {
 
 #[test]
 fn all_say_goodbye() {
-    let mut irc = world(5);
-    irc.says("ann", "1");
-    irc.lets_in(ONE, "ann|sr");
-    irc.speaks(ONE, "1");
+    let mut irc = ann_is_in();
     irc.settled.clear();
     irc.sent.clear();
     let two = irc.says("ann", "2");
